@@ -70,8 +70,9 @@ const openTo: readonly { readonly who: RegExp; readonly what: RegExp; readonly w
 const packages: Record<string, RegExp> = {
   '@writ/api': /./,
   '@writ/api/costs': /./,
-  '@writ/api/exact-numbers': /^platform\/http\//,
+  '@writ/api/exact-numbers': /^(platform\/http|kinds\/task\/(builtin|http|script))\//,
   '@writ/api/handler-fields': /^kinds\/task\/folder\//,
+  '@writ/api/hidden': /^(audit\/day-file|channels\/message|runs\/routes|platform\/validation-fields)\.ts$/,
   '@writ/api/nearest': /^(audit\/event-types|identity\/permissions|config)\.ts$/,
   '@writ/api/step-name': /^kinds\/task\/step\.ts$/,
   '@writ/api/thrown': /./,
@@ -210,7 +211,7 @@ test('the console knows the server by its API only, and runs in a browser', () =
     importsOf(text)
       .filter((name) => {
         if (name.startsWith('@writ/'))
-          return !['@writ/api', '@writ/api/exact-numbers', '@writ/sdk', '@writ/tlog'].includes(name)
+          return !['@writ/api', '@writ/api/exact-numbers', '@writ/api/hidden', '@writ/sdk', '@writ/tlog'].includes(name)
         const outside = name.startsWith('.') && path.join(path.dirname(file), name).startsWith('..')
         // The first run shows the files of examples/ as they are.
         return name.startsWith('node:') || (outside && !/\/examples\/[^/]+\?raw$/.test(name))

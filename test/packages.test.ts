@@ -52,6 +52,7 @@ for (const name of [
   '@writ/api/costs',
   '@writ/api/step-name',
   '@writ/api/exact-numbers',
+  '@writ/api/hidden',
   '@writ/api/thrown',
   '@writ/tlog',
   '@writ/sdk',

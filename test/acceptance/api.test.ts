@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect } from 'node:net'
-import type { Comment, Project, Ticket, Token } from '@writ/api'
+import type { Comment, Project, Run, Ticket, Token } from '@writ/api'
 import type { Static } from 'typebox'
 import { until } from '../test-system.ts'
 import { holds, ok, refused } from '../verifies.ts'
@@ -114,7 +114,7 @@ holds('a refusal says in words what was expected', async ({ admin, employee }) =
     [
       await employee.post('/tickets', { title: 'a\nb' }),
       'body.title',
-      'must be one line that is not blank, without control characters',
+      'must be one line that is not blank, without control or hidden characters: U+000A is in it',
     ],
     [
       await employee.post('/tickets', { title: 'x', asset_id: 'z' }),
@@ -201,12 +201,36 @@ holds('a number that would be read as another is refused, wherever it stands', a
   assert.deepEqual((await sys.admin.get<{ input: unknown }>(`/tasks/${id}`)).body.input, JSON.parse(kept))
 })
 
+holds('an id is taken in whatever case, and answered in small letters', async ({ admin, employee }) => {
+  const ticket = ok(await employee.post<Ticket>('/tickets', { title: 'T' }))
+  const other = ticket.id.toUpperCase()
+  assert.equal(ok(await employee.get<Ticket>(`/tickets/${other}`)).id, ticket.id)
+  assert.equal(ok(await employee.patch<Ticket>(`/tickets/${other}`, { description: 'D' })).id, ticket.id)
+  const found = ok(await admin.get<{ resource_id: string }[]>(`/audit/events?resource_id=${other}`))
+  assert.deepEqual([...new Set(found.map(({ resource_id }) => resource_id))], [ticket.id])
+  const run = { run_type: 'proof', finalize: 'manual' }
+  const first = ok(await employee.post<Run>('/runs', { ...run, ticket_id: ticket.id }, keyed('one')))
+  const again = ok(await employee.post<Run>('/runs', { ...run, ticket_id: other }, keyed('one')))
+  assert.deepEqual([first.ticket_id, again.id], [ticket.id, first.id])
+  const task = ok(await admin.post<{ id: string }>('/tasks', { handler: 'system.ping', input: { id: other } }), 201)
+  const list = { handler: 'system.ping', depends_on: [task.id.toUpperCase()] }
+  const next = ok(await admin.post<{ id: string }>('/tasks', list), 201)
+  const shown = ok(await admin.get<{ depends_on: string[] }>(`/tasks/${next.id.toUpperCase()}`))
+  assert.deepEqual(shown.depends_on, [task.id])
+  // What is no id of ours is left as it is.
+  const { input } = ok(await admin.get<{ input: unknown }>(`/tasks/${task.id}`))
+  assert.deepEqual(input, { id: other })
+  for (const wrong of [`{${ticket.id}}`, `urn:uuid:${ticket.id}`, ticket.id.replaceAll('-', '')])
+    refused(await employee.get(`/tickets/${wrong}`), 422, 'VALIDATION_FAILED')
+})
+
 holds('what has to be named is not named with blanks', async ({ admin, employee }) => {
   ok(await admin.post('/assets', { name: 'One', asset_type: 'switch' }))
   ok(await employee.post('/tickets', { title: 'T' }))
-  const line = 'must be one line that is not blank, without control characters'
   const text = 'must be text that is not blank, without control characters other than tabs and line breaks'
   for (const blank of ['   ', '\u3000\u00a0', '\u200b\u2060', '\u2800\u3164']) {
+    const why = blank.startsWith('\u200b') ? ': U+200B is in it' : ''
+    const line = `must be one line that is not blank, without control or hidden characters${why}`
     const asked = [
       [await employee.post('/tickets', { title: blank }), 'body.title', line],
       [await employee.patch('/tickets/1', { title: blank }), 'body.title', line],
@@ -228,6 +252,42 @@ holds('what has to be named is not named with blanks', async ({ admin, employee 
     }
   }
   assert.equal(ok(await employee.post<{ title: string }>('/tickets', { title: ' 换交换机 ' })).title, ' 换交换机 ')
+})
+
+holds('no name reads otherwise than it is written', async ({ admin, employee }) => {
+  ok(await admin.post('/assets', { name: 'One', asset_type: 'switch' }))
+  ok(await employee.post('/tickets', { title: 'T' }))
+  const line = 'must be one line that is not blank, without control or hidden characters'
+  for (const [text, number] of [
+    ['open port 22\u202e32', 'U+202E'],
+    ['\u2066admin\u2069', 'U+2066'],
+    ['core\u200bswitch', 'U+200B'],
+    ['\ufeffcore switch', 'U+FEFF'],
+    ['core switch \u{e0041}', 'U+E0041'],
+    ['core\u009bswitch', 'U+009B'],
+  ] as const) {
+    const run = { run_type: 'proof', ticket_id: 1, expect: [{ name: text }] }
+    const file = 'must be the name of a file, without a folder, in one line, without control or hidden characters'
+    for (const [answer, path, message] of [
+      [await employee.post('/tickets', { title: text }), 'body.title', line],
+      [await employee.patch('/tickets/1', { title: text }), 'body.title', line],
+      [await admin.post('/assets', { name: text, asset_type: 'switch' }), 'body.name', line],
+      [await admin.post('/tokens', { name: text }), 'body.name', line],
+      [await admin.post('/tasks', { handler: 'system.ping', tags: [text] }), 'body.tags.0', line],
+      [await employee.post('/runs', run), 'body.expect.0.name', file],
+    ] as const)
+      assert.deepEqual(
+        refused(answer, 422, 'VALIDATION_FAILED').errors?.map((one) => [one.path, one.message]),
+        [[path, `${message}: ${number} is in it`]],
+      )
+  }
+  for (const title of ['更换交换机（二期）', 'שינוי מתג (12)\u200f', 'نمی\u200cخواهم', '👩\u200d👩\u200d👧 ❤\ufe0f']) {
+    const ticket = ok(await employee.post<Ticket>('/tickets', { title, description: 'a\u202eb' }))
+    assert.deepEqual([ticket.title, ticket.description], [title, 'a\u202eb'])
+  }
+  const run = ok(await employee.post<Run>('/runs', { run_type: 'proof', ticket_id: 1, finalize: 'manual' }))
+  const { artifact } = ok(await employee.upload(run.number, 'a\u202e\u200b\ufeffb.cfg', 'x'))
+  assert.equal(artifact.filename, 'a___b.cfg')
 })
 
 holds('a client that goes away in the middle of its body is no failure of the server', async (system) => {

@@ -217,6 +217,41 @@ async function bodies(
   }
 }
 
+test('a period that ends before it begins is refused, wherever one can be said', async () => {
+  await using system = await TestSystem.start()
+  const ask = askingAs(system.base, { authorization: `Bearer ${await system.admin.token()}` })
+  const asked: string[] = []
+  for (const [id, endpoint] of endpoints)
+    for (const [part, shape] of [
+      ['query', endpoint.query],
+      ['body', endpoint.body],
+    ] as const) {
+      const names = Object.keys((shape as Shape | undefined)?.properties ?? {})
+      for (const [from, to] of [
+        ['created_after', 'created_before'],
+        ['died_after', 'died_before'],
+        ['start_date', 'end_date'],
+        ['since', 'until'],
+      ] as const) {
+        if (!names.includes(from) || !names.includes(to)) continue
+        asked.push(id)
+        // As texts the other way round.
+        const given = { [from]: '2026-05-17T09:30:00Z', [to]: '2026-05-17T10:00:00+02:00' }
+        const path = pathOf(endpoint)
+        const answer =
+          part === 'query'
+            ? await ask(endpoint.method, `${path}?${new URLSearchParams(given)}`)
+            : await ask(endpoint.method, path, JSON.stringify(given), JSON_TYPE)
+        refusedFor(answer, 422, 'VALIDATION_FAILED', `${part}.${to}`, `must not be earlier than ${from}`)
+        if (part === 'body') continue
+        const one = { ...given, [to]: given[from]! }
+        const empty = await ask(endpoint.method, `${path}?${new URLSearchParams(one)}`)
+        assert.notEqual(empty.status, 422, `${id}: ${empty.text}`)
+      }
+    }
+  assert.ok(asked.includes('audit.events') && asked.includes('tasks.cancelMany') && asked.length > 10, asked.join())
+})
+
 const takesNull = (shape: Shape): boolean =>
   shape.type === 'null' || (shape.type === undefined && !shape.anyOf) || (shape.anyOf?.some(takesNull) ?? false)
 

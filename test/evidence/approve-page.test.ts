@@ -46,9 +46,13 @@ test('an approver sets up a passkey, another admin agrees, and the passkey signs
   const ticket = (await system.employee.post<Ticket>('/tickets', { title: 'Replace <b>the</b> main switch' })).body
 
   const first = await openPage('en-GB')
-  const reordered = await system.employee.post<Ticket>('/tickets', { title: 'close \u202e22 trop\u202c port 80' })
+  const description = 'close \u202e22 trop\u202c port 80\u200b\u{e0041}'
+  const reordered = await system.employee.post<Ticket>('/tickets', { title: 'T', description })
   await logIn(first.page, system, system.admin, reordered.body.number)
-  assert.equal(await first.page.textContent('#ticket-title'), '#2  close [U+202E]22 trop[U+202C] port 80')
+  assert.equal(
+    await first.page.textContent('#ticket-description'),
+    'close [U+202E]22 trop[U+202C] port 80[U+200B][U+E0041]',
+  )
   await first.page.goto(`${system.base.replace('127.0.0.1', 'localhost')}/approve/${ticket.number}`)
   await first.page.locator('#ticket-title', { hasText: '#1' }).waitFor()
   assert.equal(await first.page.textContent('#ticket-title'), '#1  Replace <b>the</b> main switch')

@@ -30,6 +30,7 @@ async function startService() {
     if (path === '/empty') return response.writeHead(204).end()
     if (path === '/text') return response.end('pong')
     if (path === '/long') return response.end(JSON.stringify('x'.repeat(2 ** 20)))
+    if (path === '/ids') return response.end('{"orders":[{"id":1},{"id":12345678901234567890}]}')
     if (path === '/cut' && first) return response.destroy()
     response.end(JSON.stringify({ got: body.data.input, attempt: body.data.attempt }))
   })
@@ -194,6 +195,17 @@ async function scene(t: TestContext, system: TestSystem): Promise<void> {
       const failed = await ended(await dispatch(name, {}))
       assert.deepEqual([failed.error_code, failed.attempts.length], [code, 1])
     }
+    // Kept as 12345678901234567000 it would be the id of another order.
+    await add('ids')
+    const rounded = await ended(await dispatch('ids', {}))
+    assert.deepEqual(
+      [rounded.error_code, rounded.error, rounded.attempts.length],
+      [
+        'RESULT_INVALID',
+        'The number at result.orders.1.id would not keep all its digits: it goes into text, in quotes',
+        1,
+      ],
+    )
   })
 
   await t.test('names are taken once, and an address that may not be called is refused', async () => {

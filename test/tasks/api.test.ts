@@ -73,7 +73,7 @@ holds('a dispatch that is wrong is refused with what is wrong', async (sys) => {
     refused(await admin.post(path, body), 422, 'TASK_INPUT_INVALID').errors?.map(({ path, message }) => [path, message])
   assert.deepEqual(await faultsOf('/tasks', { handler: 'proxy_forward', input: { timeout: -1 } }), [
     ['body.input.urls', 'required'],
-    ['body.input.timeout', 'must be > 0, or null'],
+    ['body.input.timeout', 'must be more than 0, or null'],
   ])
   // Of many it says which.
   const many = { tasks: [{ handler: 'system.ping' }, { handler: 'demo_script', input: { name: 5 } }] }

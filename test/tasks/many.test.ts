@@ -75,6 +75,11 @@ for (const backend of backends()) {
       failed.slice(0, 2).map(({ id }) => id),
     )
     for (const { id } of replayed) await by.settled(id)
+    // Asked for again, they are not done again: it is their replays that ended so, and were not replayed.
+    const before = { ...choice, created_before: new Date((await by.find(failed[2]!.id)).created_at).toISOString() }
+    assert.deepEqual(await post('/tasks/preview', before), { count: 0, more: false, not_replayed: [] })
+    assert.deepEqual(await post('/tasks/replay', before), { replayed: [], not_replayed: [] })
+    assert.equal((await post<{ count: number }>('/tasks/preview', choice)).count, 2)
     // Those that were dead letters are none any more; their replays died in turn.
     const dead = (await admin.get<Task[]>('/dead-letters')).body.map(({ id }) => id)
     assert.deepEqual(new Set(dead), new Set([failed[2]!.id, ...replayed.map(({ id }) => id)]))

@@ -309,6 +309,50 @@ for (const [name, backend] of [...stores.map((one) => [one.name, one] as const),
       ['lost', 'completed'],
     )
 
+    // A program in another language has longer numbers than are kept here. One in a result fails its own task alone.
+    const raw = async (path: string, body: string) => {
+      const headers = { authorization: `Bearer ${on.token}`, 'content-type': 'application/json' }
+      const answer = await fetch(`${system.base}/api/v1${path}`, { method: 'POST', headers, body })
+      return { status: answer.status, body: (await answer.json()) as Record<string, never> }
+    }
+    const ids = [await on.dispatch('x'), await on.dispatch('x')]
+    const [long, short] = (await on.claim('w1', ['x'])).sort((a, b) => ids.indexOf(a.run_id) - ids.indexOf(b.run_id))
+    const message = 'must be a number that keeps all its digits; longer ones go into text, in quotes'
+    for (const [path, body, place] of [
+      ['/workers/step', `{"lease":"${long!.lease}","name":"ids","result":{"id":9007199254740993}}`, 'body.result.id'],
+      [
+        '/workers/ask',
+        `{"asks":[{"step":{"lease":"${long!.lease}","name":"ids","result":[1e400]}}]}`,
+        'body.asks.0.step.result.0',
+      ],
+      [
+        '/workers/settle',
+        `{"results":[{"lease":"${long!.lease}","outcome":"completed","costs":[{"usd":9007199254740993}]}]}`,
+        'body.results.0.costs.0.usd',
+      ],
+    ] as const) {
+      const { status, body: refused } = await raw(path, body)
+      assert.deepEqual([status, refused.errors], [422, [{ path: place, message }]], path)
+    }
+    assert.deepEqual(await step(long!.lease, { name: 'ids' }), [false, null])
+    const results = [
+      `{"lease":"${long!.lease}","outcome":"completed","result":{"orders":[{"id":12345678901234567890}]}}`,
+      `{"lease":"${short!.lease}","outcome":"completed","result":"12345678901234567890"}`,
+    ]
+    const both = await raw('/workers/settle', `{"results":[${results}]}`)
+    assert.deepEqual([both.status, both.body.results], [200, ids.map((run_id) => ({ run_id, settled: true }))])
+    const [rounded, exact] = [await on.get(ids[0]!), await on.get(ids[1]!)]
+    assert.deepEqual(
+      [rounded.state, rounded.error_code, rounded.error, rounded.attempts.length],
+      [
+        'failed',
+        'RESULT_INVALID',
+        'The number at result.orders.0.id would not keep all its digits: it goes into text, in quotes',
+        1,
+      ],
+    )
+    assert.deepEqual([exact.state, exact.result], ['completed', '12345678901234567890'])
+
     // What hangs is ended by the server when its worker comes to extend, and comes again as its contract says.
     const slow = await on.dispatch('y', {}, { timeout_ms: 5_000 })
     const [hanging] = await on.claim('w1', ['y'])

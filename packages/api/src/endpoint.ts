@@ -41,6 +41,8 @@ export interface Endpoint {
   readonly versioned?: true
   /** Its texts are what somebody's code said, and half of a surrogate pair in them is no reason to lose the rest. */
   readonly foreignText?: true
+  /** Numbers at such places (`.results.0.result.id`) that JavaScript would read as others do not refuse the whole body: the handler judges them. */
+  readonly alteredNumbers?: RegExp
   /** Weighs too much to stand outside of the log for long: refused with LOG_BEHIND while events wait for it for over a minute. */
   readonly needsLog?: true
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { alteredNumber } from './exact-numbers.ts'
+import { alteredNumber, alteredNumbers } from './exact-numbers.ts'
 
 for (const [json, path] of [
   ['{"id":12345678901234567890}', '.id'],
@@ -22,6 +22,11 @@ for (const json of [
   '{"a":0.12345678901234567890,"b":3.14159265358979323846,"c":1234567890123456.75,"d":1e-400}',
 ])
   test(`${json.slice(0, 60)} stays as it is`, () => assert.equal(alteredNumber(json), undefined))
+
+test('all of them are found, in the order of the text', () => {
+  const json = '{"a":[1,12345678901234567890,{"b":1e400}],"c":"9007199254740993","d":9007199254740993}'
+  assert.deepEqual([...alteredNumbers(json)], ['.a.1', '.a.2.b', '.d'])
+})
 
 test('what is no JSON does no harm', () => {
   for (const json of [']}, 1234567890123456789', '{"a: 1234567890123456789', ' 12345678901234567e5e5', ' 1e9999-', ''])

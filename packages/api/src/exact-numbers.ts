@@ -6,19 +6,26 @@
 
 /** Where in a text of JSON the first number stands that is read as another, such as `.order.id`; undefined if none is. */
 export function alteredNumber(json: string): string | undefined {
+  for (const found of alteredNumbers(json)) return found
+  return undefined
+}
+
+/** Where each of them stands, in the order of the text. */
+export function* alteredNumbers(json: string): Generator<string, void> {
   // Hardly any text has numbers of so many digits, and no other is walked through.
-  if (!LONG.test(json)) return undefined
+  if (!LONG.test(json)) return
   /** The names and places that lead to what is read next. */
   const steps: (string | number)[] = []
   let text = ''
-  TOKEN.lastIndex = 0
-  for (let found = TOKEN.exec(json); found; found = TOKEN.exec(json)) {
+  // Of its own: between two finds somebody else may look through another text.
+  const next = new RegExp(TOKEN)
+  for (let found = next.exec(json); found; found = next.exec(json)) {
     const [token] = found
     const last = steps.length - 1
     if (token === '"') {
       const end = endOfText(json, found.index)
       text = json.slice(found.index, end + 1)
-      TOKEN.lastIndex = end + 1
+      next.lastIndex = end + 1
     } else if (token === '{') steps.push('')
     else if (token === '[') steps.push(0)
     else if (token === '}' || token === ']') steps.pop()
@@ -27,9 +34,8 @@ export function alteredNumber(json: string): string | undefined {
       const place = steps[last]
       if (typeof place === 'number') steps[last] = place + 1
     } else if (isAltered(token))
-      return steps.map((step) => `.${typeof step === 'number' ? step : nameOf(step)}`).join('')
+      yield steps.map((step) => `.${typeof step === 'number' ? step : nameOf(step)}`).join('')
   }
-  return undefined
 }
 
 /** Where the string that begins at `start` ends: at the next quote that is not escaped. */
@@ -45,8 +51,8 @@ export function endOfText(json: string, start: number): number {
 const LONG = /[[:,\s]-?(?:\d{16}|\d[\d.]*[eE]\+?\d{3})/
 const TOKEN = /["{}[\],:]|-?\d[\d.eE+-]*/g
 
-/** Fractions are rounded everywhere and by everybody: they are what they were. A whole number is not. */
-function isAltered(number: string): boolean {
+/** Whether a number of JSON is read as another. Fractions are rounded everywhere and by everybody: they are what they were. A whole number is not. */
+export function isAltered(number: string): boolean {
   const value = Number(number)
   if (Number.isNaN(value)) return false
   if (!Number.isFinite(value)) return true

@@ -7,7 +7,7 @@ Browsers have a session cookie instead (\`POST ${prefix}/auth/session\`).
 
 **Where.** \`X-Project\` names the project by its slug; without it, it is \`default\`. What another project has is not found.
 
-**Ids.** Whatever has an \`id\` (UUIDv7) and a \`number\` can be named by either, in paths, queries and bodies.
+**Ids.** Whatever has an \`id\` (UUIDv7) and a \`number\` can be named by either, in paths, queries and bodies. A UUID is taken in whatever case.
 
 **Lists.** With \`skip\` and \`limit\` an array, and how many there are in all as \`X-Total-Count\`. With \`cursor=\` pages of \`{items, next_cursor}\`: nothing is left out or comes twice
 while rows are added; the next page is asked for with \`cursor\` set to \`next_cursor\`, and null says that this was the last.

@@ -1,6 +1,15 @@
 import { type Static, type TSchema, Type } from 'typebox'
 import { auditEvents } from './audit.ts'
-import { BLANK, EVENT_PATTERN, HANDLER_NAME, LINE_CONTROLS, meaning, TEXT_CONTROLS } from './patterns.ts'
+import {
+  BLANK,
+  EVENT_PATTERN,
+  HANDLER_NAME,
+  idMeaning,
+  LINE_BLANK,
+  LINE_CONTROLS,
+  meaning,
+  TEXT_CONTROLS,
+} from './patterns.ts'
 
 // Commands refuse fields that they do not know; replies list all of theirs.
 const closed = { additionalProperties: false } as const
@@ -12,9 +21,9 @@ const words = <const W extends readonly string[]>(list: W, options: object = {})
   Type.Unsafe<W[number]>({ type: 'string', enum: [...list], ...options })
 
 const uuid = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}'
-export const Id = Type.String({ pattern: meaning('a UUID', `^${uuid}$`), description: 'UUIDv7' })
+export const Id = Type.String({ pattern: idMeaning('a UUID', `^${uuid}$`), description: 'UUIDv7' })
 /** In a path: the id, or the number that people read. */
-const ref = meaning('an id (a UUID) or a number', `^([1-9][0-9]{0,14}|${uuid})$`)
+const ref = idMeaning('an id (a UUID) or a number', `^([1-9][0-9]{0,14}|${uuid})$`)
 export const PathRef = Type.String({ pattern: ref, description: 'id or number' })
 /** In a body or query: the id, or the number. */
 export const Ref = Type.Unsafe<string | number>({
@@ -54,14 +63,14 @@ export const EvidenceRole = words(['before', 'after'])
 
 // Text that people type: no control characters but tab and line breaks, so nothing forges a line elsewhere. What has to be given is
 // more than blanks: of such a title a list shows nothing, and there is nothing to press.
-const oneLine = meaning('one line, without control characters', `^[^${LINE_CONTROLS}]*$`)
+const oneLine = meaning('one line, without control or hidden characters', `^[^${LINE_CONTROLS}]*$`)
 export const lineThatSays = meaning(
-  'one line that is not blank, without control characters',
-  `^[${BLANK}]*[^${LINE_CONTROLS}${BLANK}][^${LINE_CONTROLS}]*$`,
+  'one line that is not blank, without control or hidden characters',
+  `^[${LINE_BLANK}]*[^${LINE_CONTROLS}${LINE_BLANK}][^${LINE_CONTROLS}]*$`,
 )
 const fileName = meaning(
-  'the name of a file, without a folder, in one line',
-  `^[${BLANK}]*[^${LINE_CONTROLS}${BLANK}/\\\\][^${LINE_CONTROLS}/\\\\]*$`,
+  'the name of a file, without a folder, in one line, without control or hidden characters',
+  `^[${LINE_BLANK}]*[^${LINE_CONTROLS}${LINE_BLANK}/\\\\][^${LINE_CONTROLS}/\\\\]*$`,
 )
 /** With `min` 0 it may be left empty. */
 const line = (max: number, min = 1) =>
@@ -969,7 +978,7 @@ export const EraseUser = command({
 })
 /** In a path: the id of an event, or its place in the open log. */
 export const EventRef = Type.String({
-  pattern: meaning('an id (a UUID) or an index in the log', `^(0|[1-9][0-9]{0,14}|${uuid})$`),
+  pattern: idMeaning('an id (a UUID) or an index in the log', `^(0|[1-9][0-9]{0,14}|${uuid})$`),
   description: 'id, or index in the log',
 })
 export const PayloadErasure = Type.Object({ event_id: Id, log_index: nullable(Type.Integer()), erased_by_id: Id })

@@ -128,7 +128,7 @@ export function normalUrl(url: string): string {
 
 /** An id or number for a path or body; a leading # is taken as people write it. Throws a usage failure on anything else. */
 export function refOf(value: string): string {
-  const ref = value.replace(/^#/, '')
+  const ref = value.replace(/^#/, '').toLowerCase()
   if (/^([1-9][0-9]{0,14}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$/.test(ref)) return ref
   throw usage(`"${value}" is neither a number nor an id`)
 }

@@ -20,9 +20,12 @@ export function jsonOf(option: string, text: string, advice = `It looks like '{"
 }
 
 /** The same, of one that says an object. */
-export function objectOf(option: string, text: string): Record<string, unknown> {
-  const value = jsonOf(option, text)
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw usage(`${option} is no object`, `It looks like '{"name": "value"}'.`)
-  return { ...value }
+export function objectOf(
+  option: string,
+  text: string,
+  { what = 'object', advice }: { readonly what?: string; readonly advice?: string } = {},
+): Record<string, unknown> {
+  const value = jsonOf(option, text, advice)
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value }
+  throw usage(`${option} is no ${what}`, advice ?? `It looks like '{"name": "value"}'.`)
 }

@@ -96,7 +96,7 @@ const token: Token = {
 
 test('a row cannot forge a line or a colour', () => {
   assert.deepEqual(layTable([{ n: 1, title: 'a\nb\u001b[31mc\u202ed' }], columns, plain).slice(1), [
-    '1  a b\ufffd[31mc\ufffdd  done',
+    '1  a b\ufffd[31mc[U+202E]d  done',
   ])
   assert.equal(safeLine('x\r\u009by'), 'x\ufffd\ufffdy')
 })

@@ -1,11 +1,12 @@
+import { withHiddenShown } from '@writ/api/hidden'
 import stringWidth from 'string-width'
 
 // What others typed is shown on a terminal, and a terminal obeys: control characters could recolour, hide or overwrite
 // lines, and bidirectional ones reorder them. Source: Unicode TR36, CVE-2021-42574.
-const unsafe = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g
+const unsafe = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028\u2029]/g
 
-/** Text for a terminal, line breaks and tabs kept. */
-export const safeText = (text: string): string => text.replace(unsafe, '\ufffd')
+/** Text for a terminal, line breaks and tabs kept; what hides or reorders letters is written out, `[U+202E]`. */
+export const safeText = (text: string): string => withHiddenShown(text.replace(unsafe, '\ufffd'))
 
 /** Text for one line of a terminal. */
 export const safeLine = (text: string): string => safeText(text).replace(/[\n\t]+/g, ' ')

@@ -6,7 +6,7 @@ import { timeText } from './text.ts'
 
 // People, tokens and webhooks go by their names on the command line; the API knows them by number or id.
 
-const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
 /**
  * Of a user, by name, number or id: what the API takes. What can be a number is one. Throws a usage failure if nobody here has that

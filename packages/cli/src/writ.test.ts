@@ -822,6 +822,38 @@ test('what of many tasks runs is asked to stop, after those that wait', async (t
   )
 })
 
+test('a number that would be sent as another is refused, in files too, and the same fault is told in the same words', async (t) => {
+  const { writ, asked, folder } = await openCommandLine(t)
+  const file = join(folder, 'numbers.yaml')
+  for (const number of ['12345678901234567890', '1e400']) {
+    await writeFile(file, `{"name": "x",\n "rules": [${number}]}`)
+    for (const line of [
+      ['rules', 'publish', file],
+      ['proof', 'run', '-t', '1', file, '--params', file],
+    ])
+      assert.match((await writ(line)).err, /numbers\.yaml has a number that would not keep all its digits, at line 2/)
+    const schema = await writ(['handler', 'add', 'x', 'https://x/', '--input-schema', file])
+    assert.match(schema.err, /has a number that would not keep all its digits, at \.rules\.0/)
+  }
+  for (const [option, line] of [
+    ['--data', ['run', 'start', '-t', '1', '--data']],
+    ['--metadata', ['task', 'run', 'x', '--metadata']],
+    ['--metadata', ['schedule', 'add', 's', 'x', '--cron', '0 0 * * *', '--metadata']],
+  ] as const) {
+    const look = `It looks like '{"name": "value"}'.`
+    for (const [text, why] of [
+      ['[1]', 'is no object'],
+      ['null', 'is no object'],
+      ['{', 'is no JSON'],
+    ] as const)
+      assert.ok(
+        (await writ([...line, text])).err.startsWith(`writ: ${option} ${why}. ${look}`),
+        (await writ([...line, text])).err,
+      )
+  }
+  assert.deepEqual(asked, [])
+})
+
 test('tasks that ended so are replayed by a filter, at most a thousand in a call', async (t) => {
   const { writ, asked } = await openCommandLine(t, ({ url }) =>
     url.endsWith('/preview')

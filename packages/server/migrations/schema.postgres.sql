@@ -1326,6 +1326,8 @@ CREATE INDEX runs_of_tickets ON ONLY public.runs USING btree (project_id, number
 
 CREATE INDEX runs_priced ON ONLY public.runs USING btree (project_id, number) WHERE (cost_usd IS NOT NULL);
 
+CREATE INDEX runs_replays ON ONLY public.runs USING btree (project_id, replays_run_id) WHERE (replays_run_id IS NOT NULL);
+
 CREATE INDEX runs_ticket ON ONLY public.runs USING btree (project_id, ticket_id, number) WHERE (ticket_id IS NOT NULL);
 
 CREATE INDEX runs_troubled ON ONLY public.runs USING btree (project_id, number) WHERE (error_code IS NOT NULL);

@@ -596,6 +596,8 @@ create index runs_of_tickets on runs (project_id, number) where ticket_id is not
 
 create index runs_priced on runs (project_id, number) where cost_usd is not null;
 
+create index runs_replays on runs (project_id, replays_run_id) where replays_run_id is not null;
+
 create index runs_ticket on runs (project_id, ticket_id, number) where ticket_id is not null;
 
 create index runs_troubled on runs (project_id, number) where error_code is not null;

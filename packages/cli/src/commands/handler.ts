@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander'
 import type { App } from '../app.ts'
 import { usage } from '../failure.ts'
 import { readGiven } from '../given-file.ts'
+import { objectOf } from '../json-option.ts'
 import { lengthText, secondsOf } from '../length-of-time.ts'
 import { countOf } from '../listing.ts'
 import type { Field } from '../output.ts'
@@ -152,13 +153,8 @@ Examples:
 const show = (app: App, found: HandlerInfo): void => app.out().item(found, fields(found), found.name)
 
 async function schemaOf(file: string): Promise<Record<string, unknown>> {
-  const text = await readGiven(file, { advice: 'Give a JSON Schema.' })
-  try {
-    const schema: unknown = JSON.parse(text)
-    if (typeof schema === 'object' && schema !== null && !Array.isArray(schema))
-      return schema as Record<string, unknown>
-  } catch {
-    // Said below.
-  }
-  throw usage(`${file} holds no JSON Schema`, 'A JSON object, as {"type": "object", "required": ["name"]}.')
+  return objectOf(file, await readGiven(file, { advice: 'Give a JSON Schema.' }), {
+    what: 'JSON Schema',
+    advice: 'A JSON object, as {"type": "object", "required": ["name"]}.',
+  })
 }

@@ -85,7 +85,7 @@ export function addManyTaskCommands(task: Command, app: App): void {
       const found = await client.tasks.preview({ body })
       if (!o.yes) return sayReplayable(app, found, { more: found.more, most: AT_ONCE })
       const { count, more } = found
-      // Not again for the rest: a replay stays among those that ended so, and would be taken a second time.
+      // Not for the rest as well: a server of before takes those that it replayed a second time.
       const { replayed, not_replayed } = await client.tasks.replayMany({
         body: { ...body, limit: Math.max(1, Math.min(AT_ONCE, count)) },
       })
@@ -94,7 +94,7 @@ export function addManyTaskCommands(task: Command, app: App): void {
         [
           ['Replayed', replayed.length],
           ['Not replayed', not_replayed.map(notReplayedText).join('; ') || null],
-          ['Left', more || count > AT_ONCE ? `the newest; at most ${AT_ONCE} are replayed at a time` : null],
+          ['Left', more || count > AT_ONCE ? `the newest; the same command replays the next ${AT_ONCE}` : null],
         ],
         replayed.map(({ number }) => number).join('\n'),
       )

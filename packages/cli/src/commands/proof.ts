@@ -1,5 +1,4 @@
 import type { Command } from 'commander'
-import { parse } from 'yaml'
 import { type App, refOf } from '../app.ts'
 import { besideOthers } from '../beside.ts'
 import { runFields } from '../columns.ts'
@@ -8,6 +7,7 @@ import { readGiven } from '../given-file.ts'
 import { countOf } from '../listing.ts'
 import { evidenceOf, expectationOf, openEvidence, sendFiles } from '../send-files.ts'
 import { exitCodeOfRun, sayVerdict, waitForRun } from '../verdict.ts'
+import { yamlOf } from '../yaml-file.ts'
 
 interface ProofOptions {
   ticket: string
@@ -54,7 +54,7 @@ async function prove(app: App, paths: string[], options: ProofOptions): Promise<
   const files = await openEvidence(evidenceOf(paths, options.before, options.after))
   const script = options.rules ? `rules.${options.rules}` : options.script
   const scriptParams: unknown = options.params
-    ? parse(await readGiven(options.params, { advice: 'Give parameters as YAML or JSON.' }))
+    ? yamlOf(options.params, await readGiven(options.params, { advice: 'Give parameters as YAML or JSON.' }))
     : undefined
   const expect = options.expect ? await expectationOf(files) : undefined
   const client = await app.client()

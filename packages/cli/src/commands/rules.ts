@@ -1,6 +1,5 @@
 import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
-import { parseDocument } from 'yaml'
 import type { App } from '../app.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { usage } from '../failure.ts'
@@ -8,6 +7,7 @@ import { mustBeFile, readGiven } from '../given-file.ts'
 import { type EvidenceFile, evidenceOf } from '../send-files.ts'
 import { timeText } from '../text.ts'
 import { sayReport } from '../verdict.ts'
+import { yamlOf } from '../yaml-file.ts'
 
 export function addRulesCommands(program: Command, app: App): void {
   const rules = program
@@ -120,12 +120,7 @@ async function loadRuleSet(
   file: string,
   nameFlag?: string,
 ): Promise<{ name: string; definition: Record<string, unknown> }> {
-  const parsed = parseDocument(await readGiven(file, { advice: '"writ rules --help" shows a rule set.' }), {
-    prettyErrors: true,
-  })
-  const [problem] = parsed.errors
-  if (problem) throw usage(`${file}: ${problem.message.split('\n')[0]}`, 'Correct the file.')
-  const value: unknown = parsed.toJS({ maxAliasCount: 100 })
+  const value = yamlOf(file, await readGiven(file, { advice: '"writ rules --help" shows a rule set.' }))
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw usage(`${file} holds no rule set`, '"writ rules --help" shows one.')
   }

@@ -4,7 +4,7 @@ import { type App, refOf } from '../app.ts'
 import { besideOthers } from '../beside.ts'
 import { runColumns, runFields } from '../columns.ts'
 import { usage } from '../failure.ts'
-import { jsonOf } from '../json-option.ts'
+import { objectOf } from '../json-option.ts'
 import { allOption, bySteps, countOf, type ListOptions, limitOption, listSome } from '../listing.ts'
 import { evidenceOf, openEvidence, sendFiles } from '../send-files.ts'
 import { safeText } from '../text.ts'
@@ -57,7 +57,7 @@ Examples:
           run_type: o.type,
           ticket_id: o.ticket,
           ...(o.script ? { script_id: o.script } : {}),
-          ...(o.data ? { execution_context: dataOf(o.data) } : {}),
+          ...(o.data ? { execution_context: objectOf('--data', o.data) } : {}),
           ...(o.manual ? { finalize: 'manual' } : {}),
         },
         idempotencyKey: o.idempotencyKey,
@@ -264,12 +264,4 @@ function showEnd(app: App, run: RunDetail): void {
   if (out.quiet || out.format !== 'table') out.item(run, [], run.number)
   sayVerdict(out, run)
   app.exit(exitCodeOfRun(run))
-}
-
-function dataOf(json: string): Record<string, unknown> {
-  const advice = `For example: --data '{"site": "plant A"}'`
-  const value = jsonOf('--data', json, advice)
-  // Checked: neither null nor a list.
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>
-  throw usage('--data is no JSON object', advice)
 }

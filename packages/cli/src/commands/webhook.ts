@@ -201,7 +201,12 @@ Examples:
         [
           ['Matched', done.matched],
           ['Sent again', done.replayed],
-          ['Left', !o.preview && left > 0 ? `the newest ${left}; at most 1000 are sent at a time` : null],
+          [
+            'Left',
+            !o.preview && left > 0
+              ? `the newest ${left}; at most 1000 are sent at a time, the oldest first: take them by --since`
+              : null,
+          ],
         ],
         String(done.replayed),
       )

@@ -7,6 +7,7 @@ import { Dialog } from '../parts/dialog.tsx'
 import { useFocusBack } from '../parts/focus-back.ts'
 import { useGo } from '../parts/go.tsx'
 import { Icon, type IconName } from '../parts/icons.tsx'
+import { plainText } from '../parts/plain-text.ts'
 import { speak } from '../words/index.ts'
 import { paths } from './page-settings.ts'
 import { useSession } from './session.tsx'
@@ -102,7 +103,7 @@ export function Palette({ close, help }: { close: () => void; help: () => void }
     ...commands.filter((one) => one.text.toLowerCase().includes(needle)),
     ...(found.data?.tickets ?? []).map((one) => ({
       id: one.id,
-      text: `#${one.number} ${one.title}`,
+      text: `#${one.number} ${plainText(one.title)}`,
       more: t(`ticketStatus.${one.status}`),
       icon: 'ticket' as const,
       act: () => go(`tickets/${one.number}`),

@@ -14,6 +14,7 @@ import { Begun, useDraft } from '../parts/draft.tsx'
 import { Go, useFilters, useGo } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { type Column, List } from '../parts/list.tsx'
+import { plainText } from '../parts/plain-text.ts'
 import { Views } from '../parts/saved-views.tsx'
 import { Search } from '../parts/search.tsx'
 import { Answer, Empty, Refusal } from '../parts/states.tsx'
@@ -249,7 +250,7 @@ export function AssetPage() {
                     [t('ticket.created'), <Time key="t" at={one.created_at} />],
                   ]}
                 />
-                {one.description && <p className="prose">{one.description}</p>}
+                {one.description && <p className="prose">{plainText(one.description)}</p>}
               </Section>
             </aside>
             <Dialog

@@ -10,6 +10,7 @@ import { Page, Person, RunStateBadge, Section, TicketBadge, Time } from '../part
 import { Go } from '../parts/go.tsx'
 import { useHealth } from '../parts/health.ts'
 import { Icon } from '../parts/icons.tsx'
+import { plainText } from '../parts/plain-text.ts'
 import { stationsOfTicket } from '../parts/seal.ts'
 import { SealLine } from '../parts/seal-line.tsx'
 import { useSeals } from '../parts/seals.ts'
@@ -256,7 +257,7 @@ export function TicketRows({
       {tickets.map((one) => (
         <li key={one.id} className="row">
           <Go to={`tickets/${one.number}`} className="row-main">
-            <span className="number">#{one.number}</span> {one.title}
+            <span className="number">#{one.number}</span> {plainText(one.title)}
           </Go>
           <SealLine stations={stationsOfTicket(one, {}, seals.get(one.number))} />
           <TicketBadge status={one.status} />

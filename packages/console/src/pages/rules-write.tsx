@@ -250,7 +250,12 @@ function useFaults(refused: unknown, read: RuleText): readonly Fault[] {
         {
           line: read.line,
           place: '',
-          sentence: read.why === 'shape' ? t('rules.noRules') : t('rules.noYaml', { message: sayFound(read.message) }),
+          sentence:
+            read.why === 'shape'
+              ? t('rules.noRules')
+              : read.why === 'number'
+                ? t('rules.noNumber')
+                : t('rules.noYaml', { message: sayFound(read.message) }),
         },
       ]
     if (!(refused instanceof WritError) || !isAboutText(refused)) return []

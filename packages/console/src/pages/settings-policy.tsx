@@ -8,6 +8,7 @@ import { listed } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import { Ask, useAction, useAgain } from '../parts/ask.tsx'
 import { Facts, Person, Section, State, Time } from '../parts/bits.tsx'
+import { plainText } from '../parts/plain-text.ts'
 import { Answer, Refusal } from '../parts/states.tsx'
 import { ROLES } from './settings-people.tsx'
 
@@ -211,7 +212,8 @@ function Change({ change, now }: { change: PolicyChange; now: Policy | undefined
       {change.state === 'pending' && <Facts rows={differences} />}
       {change.decided_by_id && (
         <p className="small dimmed">
-          {t('policy.decidedBy')} <Person id={change.decided_by_id} /> · <Time at={change.decided_at} /> {change.reason}
+          {t('policy.decidedBy')} <Person id={change.decided_by_id} /> · <Time at={change.decided_at} />{' '}
+          {plainText(change.reason ?? '')}
         </p>
       )}
       {change.warnings.map((text) => (

@@ -11,6 +11,7 @@ import { FormDialog } from '../parts/form-dialog.tsx'
 import { Go } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { useHolds } from '../parts/legal-holds.tsx'
+import { plainText } from '../parts/plain-text.ts'
 import { Told } from '../parts/row-bits.tsx'
 import { Answer, Empty } from '../parts/states.tsx'
 import { keptFor } from './settings-policy.tsx'
@@ -215,7 +216,7 @@ function Holds() {
                       <Subject hold={hold} />
                     </td>
                     <td>
-                      {hold.reason}
+                      {plainText(hold.reason)}
                       {hold.release_reason !== null && <div className="small dimmed">{hold.release_reason}</div>}
                     </td>
                     <td>

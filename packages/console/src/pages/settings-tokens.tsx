@@ -9,6 +9,7 @@ import { Ask } from '../parts/ask.tsx'
 import { ActsHead, Person, Section, State, Time } from '../parts/bits.tsx'
 import { FormDialog } from '../parts/form-dialog.tsx'
 import { Icon } from '../parts/icons.tsx'
+import { plainText } from '../parts/plain-text.ts'
 import { Told } from '../parts/row-bits.tsx'
 import { SecretDialog } from '../parts/shown-once.tsx'
 import { Answer, Empty } from '../parts/states.tsx'
@@ -54,7 +55,7 @@ export function Tokens() {
               <tbody>
                 {list.map((token) => (
                   <tr key={token.id}>
-                    <td>{token.name}</td>
+                    <td>{plainText(token.name)}</td>
                     <td className="mono-text">{token.prefix}</td>
                     <Told word={t('token.owner')} left>
                       <Person id={token.user_id} />

@@ -108,7 +108,7 @@ function Whole({ ticket, back }: { ticket: Ticket; back: ReactNode }) {
             <Icon name="cross" size={15} /> {t('ticket.rejectedBy')}{' '}
             <Person id={last.decided_by_id} number={last.decided_by_number} /> · <Time at={last.created_at} />
           </p>
-          <p className="prose">{last.reason}</p>
+          <p className="prose">{plainText(last.reason ?? '')}</p>
         </div>
       )}
       <div className="columns">
@@ -180,7 +180,7 @@ function Whole({ ticket, back }: { ticket: Ticket; back: ReactNode }) {
                           {one.voided_at && ` · ${t('ticket.voided')}`}
                           <LoggedIn before={one} />
                         </span>
-                        {one.reason && <p className="prose small">{one.reason}</p>}
+                        {one.reason && <p className="prose small">{plainText(one.reason)}</p>}
                       </li>
                     ))}
                   </ul>
@@ -391,7 +391,7 @@ function AssetLink({ number }: { number: number }) {
   })
   return (
     <Go to={`assets/${number}`}>
-      <span className="number">#{number}</span> {asset.data?.name}
+      <span className="number">#{number}</span> {plainText(asset.data?.name ?? '')}
     </Go>
   )
 }

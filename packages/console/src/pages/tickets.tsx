@@ -9,6 +9,7 @@ import { numbered, Page, Person, TicketBadge, Time } from '../parts/bits.tsx'
 import { Go, useFilters, useGo } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
 import { type Column, List } from '../parts/list.tsx'
+import { plainText } from '../parts/plain-text.ts'
 import { Views } from '../parts/saved-views.tsx'
 import { stationsOfTicket } from '../parts/seal.ts'
 import { SealLine } from '../parts/seal-line.tsx'
@@ -212,7 +213,7 @@ function BoardColumn({ status, query }: { status: (typeof STATUSES)[number]; que
             {rows.length === 0 && <p className="dimmed small board-none">{t('list.none')}</p>}
             {rows.map((row) => (
               <Go key={row.id} to={`tickets/${row.number}`} className="board-card">
-                <span className="number">#{row.number}</span> {row.title}
+                <span className="number">#{row.number}</span> {plainText(row.title)}
                 <SealLine stations={stationsOfTicket(row, {}, seals.get(row.number))} />
               </Go>
             ))}

@@ -127,7 +127,7 @@ export function AssetName({ id }: { id: string }) {
     queryFn: () => client.assets.get({ params: { id } }),
     staleTime: 60_000,
   })
-  return asset.data ? `#${asset.data.number} ${asset.data.name}` : '…'
+  return asset.data ? `#${asset.data.number} ${plainText(asset.data.name)}` : '…'
 }
 
 /**

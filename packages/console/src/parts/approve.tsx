@@ -15,6 +15,7 @@ import { Dialog } from './dialog.tsx'
 import { useDraft } from './draft.tsx'
 import { EnrolButton, isCancelled, useAsking } from './enrol.tsx'
 import { Icon } from './icons.tsx'
+import { plainText } from './plain-text.ts'
 import { Answer, Failed, Refusal } from './states.tsx'
 
 /** Who may approve this ticket, and who may not and why, as the project's policy says. */
@@ -200,8 +201,8 @@ function Approve(props: {
     >
       <p className="small dimmed">{t('approve.text')}</p>
       <div className="promise">
-        <h2>{ticket.title}</h2>
-        {ticket.description && <p className="prose">{ticket.description}</p>}
+        <h2>{plainText(ticket.title)}</h2>
+        {ticket.description && <p className="prose">{plainText(ticket.description)}</p>}
         <Facts
           rows={[
             [t('ticket.createdBy'), <Person key="by" id={ticket.created_by_id} number={ticket.created_by_number} />],

@@ -8,6 +8,7 @@ import { useSession } from '../app/session.tsx'
 import { Hint, Mono } from './bits.tsx'
 import { FileDrop } from './file-drop.tsx'
 import { Icon } from './icons.tsx'
+import { plainText } from './plain-text.ts'
 import { Difference, Preview } from './preview.tsx'
 import { Answer, Refusal } from './states.tsx'
 
@@ -30,7 +31,7 @@ export function Artifacts({ run, heading }: { run: Pick<Run, 'id' | 'number'>; h
               {list.map((file) => (
                 <li key={file.id}>
                   <button type="button" className="file-name" onClick={() => setLooking(file)}>
-                    <Icon name="file" size={14} /> {file.filename}
+                    <Icon name="file" size={14} /> {plainText(file.filename)}
                   </button>
                   {file.role && <span className="tag">{t(`evidence.${file.role}`)}</span>}
                   {file.artifact_type === 'report' && <span className="tag">{t('artifact.report')}</span>}

@@ -7,6 +7,7 @@ import { useHere } from '../app/here.tsx'
 import { useMembers } from '../app/members.tsx'
 import { useSession } from '../app/session.tsx'
 import { Icon, type IconName } from './icons.tsx'
+import { plainText } from './plain-text.ts'
 import { useTabIcon } from './tab-icon.ts'
 
 /** A time from now, with the exact one on hover, in copies and for screen readers; `exact`: the other way round. */
@@ -49,7 +50,7 @@ export function Mono({ value, keep = 6, label }: { value: string; keep?: number;
 export const numbered = (number: number, name: string): ReactNode => (
   <>
     <span className="number">{`#${number}`}</span>
-    {` ${name}`}
+    {` ${plainText(name)}`}
   </>
 )
 

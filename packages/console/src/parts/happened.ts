@@ -1,4 +1,5 @@
 import { useTranslation } from 'react-i18next'
+import { plainText } from './plain-text.ts'
 
 /** What is read of an audit event, as the API tells it or as its payload in the log holds it. */
 export interface Told {
@@ -52,5 +53,5 @@ export function happened(event: Told, say: Say, exists: (key: string) => boolean
 /** As above, in the language of the page. */
 export function useHappened(): (event: Told) => string {
   const { t, i18n } = useTranslation()
-  return (event) => happened(event, t as unknown as Say, (key) => i18n.exists(key))
+  return (event) => plainText(happened(event, t as unknown as Say, (key) => i18n.exists(key)))
 }

@@ -8,6 +8,7 @@ import { Ask } from './ask.tsx'
 import { Person, Section, Time } from './bits.tsx'
 import { Go } from './go.tsx'
 import { Icon } from './icons.tsx'
+import { plainText } from './plain-text.ts'
 import { Answer } from './states.tsx'
 
 /** The holds of the project, for whoever oversees it. They are few: each was set by a person, with a reason. */
@@ -59,7 +60,7 @@ export function LegalHolds(of: {
             <ul className="held">
               {kept.map((hold) => (
                 <li key={hold.id}>
-                  <Icon name="hand" size={13} /> {hold.reason}
+                  <Icon name="hand" size={13} /> {plainText(hold.reason)}
                   <div className="dimmed small">
                     {hold.subject_id !== of.id && (
                       <>

@@ -71,3 +71,16 @@ rules:
   assert.deepEqual(read.ok && read.definition, definition)
   assert.ok(readRules(FIRST_RULES).ok)
 })
+
+test('a number that would be sent as another is none of a rule, and its line is told', () => {
+  const rule = (value: string) =>
+    `name: x\nrules:\n  - validator: fields@5\n    params: { values: [{ equals: ${value} }] }\n`
+  for (const value of ['12345678901234567890', '-9007199254740993', '1e400', '.inf'])
+    assert.partialDeepStrictEqual(readRules(rule(value)), { ok: false, why: 'number', line: 4 }, value)
+  for (const value of ['"12345678901234567890"', '9007199254740991', '12345678901234567000', '0x10', '1.5'])
+    assert.equal(readRules(rule(value)).ok, true, value)
+  const read = readRules(rule('42'))
+  assert.deepEqual(read.ok && read.definition, {
+    rules: [{ validator: 'fields@5', params: { values: [{ equals: 42 }] } }],
+  })
+})

@@ -1,4 +1,5 @@
-import { isMap, isSeq, LineCounter, type Node, parseDocument, stringify } from 'yaml'
+import { isAltered } from '@writ/api/exact-numbers'
+import { type Document, isMap, isSeq, LineCounter, type Node, parseDocument, type Scalar, stringify, visit } from 'yaml'
 
 /** A rule set as people write it: YAML, or JSON, which is YAML too. The same file as that of `writ rules`. */
 export type RuleText =
@@ -10,14 +11,16 @@ export type RuleText =
       /** The line of a place in the definition, or of what is nearest around it: `rules.0.params`. */
       lineOf(place: string): number
     }
-  | { readonly ok: false; readonly why: 'syntax' | 'shape'; readonly message: string; readonly line: number }
+  | { readonly ok: false; readonly why: 'syntax' | 'shape' | 'number'; readonly message: string; readonly line: number }
 
 export function readRules(text: string): RuleText {
   const lines = new LineCounter()
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, intAsBigInt: true })
   const line = (offset: number | undefined) => (offset === undefined ? 1 : Math.max(1, lines.linePos(offset).line))
   const [fault] = document.errors
   if (fault) return { ok: false, why: 'syntax', message: fault.message, line: line(fault.pos[0]) }
+  const altered = readNumbers(document)
+  if (altered) return { ok: false, why: 'number', message: '', line: line(altered.range?.[0]) }
   let value: unknown
   try {
     value = document.toJS({ maxAliasCount: 100 })
@@ -34,6 +37,23 @@ export function readRules(text: string): RuleText {
     definition,
     lineOf: (place) => line(offsetOf(document.contents, place === '' ? [] : place.split('.'))),
   }
+}
+
+/** Makes numbers of JavaScript of whole ones; answers the first that would be sent as another. */
+function readNumbers(document: Document.Parsed): Scalar | undefined {
+  let altered: Scalar | undefined
+  visit(document, {
+    Scalar(_, node) {
+      if (typeof node.value !== 'bigint' && typeof node.value !== 'number') return
+      const value = Number(node.value)
+      if (!Number.isFinite(value) || (typeof node.value === 'bigint' && isAltered(String(node.value)))) {
+        altered = node
+        return visit.BREAK
+      }
+      node.value = value
+    },
+  })
+  return altered
 }
 
 /** Where a place begins: at its key, which stands before its value. Names may have dots in them. */

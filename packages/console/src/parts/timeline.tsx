@@ -3,6 +3,7 @@ import { useTranslation } from 'react-i18next'
 import type { VerifiedTrail } from '../proof/verify-trail.ts'
 import { Person, Time } from './bits.tsx'
 import { Icon, type IconName } from './icons.tsx'
+import { plainText } from './plain-text.ts'
 import { stationOfEvent } from './seal.ts'
 import { SummaryText } from './summary-text.tsx'
 
@@ -44,7 +45,7 @@ export function Timeline({ verified, comments }: { verified: VerifiedTrail; comm
                 <Person id={item.comment.author_id} number={item.comment.author_number} /> ·{' '}
                 <Time at={item.comment.created_at} />
               </p>
-              <p className="prose">{item.comment.body}</p>
+              <p className="prose">{plainText(item.comment.body)}</p>
             </div>
           </li>
         ) : (

@@ -440,6 +440,7 @@ export const enMore = {
     stale: 'Found before the last change. Try again.',
     line: 'Line {{line}}',
     noYaml: 'This is no YAML: {{message}}',
+    noNumber: 'A number here would not keep all its digits: write it in quotes.',
     noRules: 'There are no rules in it. A rule set has at least: rules, with a validator each.',
     rule: 'Rule {{number}}',
     allFiles: 'All files together',

@@ -42,6 +42,10 @@ export const endedZhCn: FoundWords = [
   [/^(\S+) answered (\d+)$/, '$1 答复 $2'],
   [/^(\S+) answered (\d+): (.+)$/s, '$1 答复 $2：$3'],
   [/^The answer has more than (\d+) bytes$/, '答复超过 $1 字节'],
+  [
+    /^The number at (?<rest>result.*) would not keep all its digits: it goes into text, in quotes$/s,
+    '$<rest> 处的数无法保留全部位数：请写成带引号的文本',
+  ],
   [/^The answer is not JSON$/, '答复不是 JSON'],
 
   // Handlers that come with the server.

@@ -34,6 +34,10 @@ test('however the server ends a task, it is told in Chinese', () => {
 
 for (const [text, said] of [
   ['Cancelled: 派发了两次', '已取消：派发了两次'],
+  [
+    'The number at result.orders.0.id would not keep all its digits: it goes into text, in quotes',
+    'result.orders.0.id 处的数无法保留全部位数：请写成带引号的文本',
+  ],
   ['The result does not fit: result.port must be integer', '结果不符合约定：result.port must be integer'],
   ['hooks.example answered 503: busy', 'hooks.example 答复 503：busy'],
   ['it started nothing 10 times in a row, the last time X', '连续 10 次未能启动任务，最后一次为 X'],

@@ -29,6 +29,52 @@ test('what a field must be is told in Chinese, with its numbers', () => {
   assert.deepEqual(english, [])
 })
 
+test('what the validator finds is told in Chinese, whatever the keyword', () => {
+  const english = [
+    'must have at most 255 characters',
+    'must have at most 1 character',
+    'must have at least 3 characters',
+    'must have at most 20 items',
+    'must have at least 1 field',
+    'must be at least 1',
+    'must be at most 100',
+    'must be more than 0',
+    'must be less than 1.5',
+    'must be a multiple of 5',
+    'must be "proof"',
+    'must be one of a, b',
+    'must have b, c beside a',
+    'must name nothing twice',
+    'must be something else: what is there is excluded',
+    'must fit one of the shapes that are allowed, and only one',
+    'must fit one of the shapes that are allowed',
+    'must fit what its other fields ask for',
+    'must have an item that is asked for',
+    'must have no further items',
+    'must have no further fields',
+    'must have no fields with other names than are allowed',
+    'must be left out',
+    'must match pattern "^a$"',
+    'must be a date, such as 2026-05-17',
+    'must be a time of day with its zone, such as 09:30:00Z',
+    'must be a duration as in ISO 8601, such as PT15M',
+    'must be an IPv4 address',
+    'must be a host name',
+    'must be a regular expression',
+    'must be given once',
+    'must be left out where a cursor says what comes next',
+    'must not be earlier than created_after',
+    'must be a number that keeps all its digits; longer ones go into text, in quotes',
+    'must have no half of a surrogate pair (\\ud800 to \\udfff)',
+    'must be UTF-8',
+    'must be nested at most 200 deep',
+    'must have no field called __proto__, nor constructor with prototype in it',
+    'unknown field',
+    'required',
+  ].filter((text) => !/\p{Script=Han}/u.test(say(text)))
+  assert.deepEqual(english, [])
+})
+
 for (const [text, said] of [
   [
     'This server may not call that address: 10.0.0.5 is at 10.0.0.5, which is not a public address; WRIT_EGRESS_ALLOW would have to name it.',

@@ -408,6 +408,7 @@ export const zhCnMore: Words<typeof enMore> = {
     stale: '这是最后一次修改之前的结果，请重新试用。',
     line: '第 {{line}} 行',
     noYaml: '不是有效的 YAML：{{message}}',
+    noNumber: '此处的数无法保留全部位数：请写成带引号的文本。',
     noRules: '其中没有规则。规则集至少要有 rules，每条规则要有 validator。',
     rule: '规则 {{number}}',
     allFiles: '所有文件',

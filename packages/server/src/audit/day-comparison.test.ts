@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { createDayComparison } from './day-comparison.ts'
-import { type DayEvent, jsonlLine, readableLine } from './day-file.ts'
+import { type DayEvent, earlierReadableLine, jsonlLine, readableLine } from './day-file.ts'
 import { Found } from './finding.ts'
 
 const JSONL = 'audit_2026-01-01.jsonl'
@@ -53,6 +53,22 @@ test('lines are compared over many pieces of a file, and the first that differs 
   await assert.rejects(compare(rows.slice(0, -1)), /bytes that no event explains/)
   rmSync(path.join(dir, READABLE))
   await assert.rejects(compare(rows), new RegExp(`${READABLE} does not hold the line of entry 0`))
+})
+
+test('a file of before hidden characters were written out is still what its rows say', async (t) => {
+  const hidden = [row('a\u200bb'), row('a\u202eb'), row('c\u{e0041}')]
+  const { dir, sizes, compare } = write(t, hidden)
+  await compare(hidden)
+  const lines = hidden.map((one) => `${earlierReadableLine(one)}\n`)
+  assert.ok(lines[0]!.includes('a\u200bb') && lines[1]!.includes('a\\u202eb'))
+  // The last was written by the version of now.
+  const mixed = Buffer.from([...lines.slice(0, 2), `${readableLine(hidden[2]!)}\n`].join(''))
+  writeFileSync(path.join(dir, READABLE), mixed)
+  sizes[READABLE] = mixed.length
+  await compare(hidden)
+  const another = Buffer.from(mixed.toString().replace('a\u200bb', 'ab\u200b'))
+  writeFileSync(path.join(dir, READABLE), another)
+  await assert.rejects(compare(hidden), new RegExp(`${READABLE} does not hold the line of entry 0`))
 })
 
 test('a text that UTF-8 cannot carry is compared as it was written', async (t) => {

@@ -1,7 +1,16 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { equalBytes } from '@writ/tlog'
-import { type DayEvent, dayOf, isErased, jsonlLine, jsonlName, readableLine, readableName } from './day-file.ts'
+import {
+  type DayEvent,
+  dayOf,
+  earlierReadableLine,
+  isErased,
+  jsonlLine,
+  jsonlName,
+  readableLine,
+  readableName,
+} from './day-file.ts'
 import { Found } from './finding.ts'
 
 const PIECE_BYTES = 1024 * 1024
@@ -39,20 +48,23 @@ export function createDayComparison(
     return bytes
   }
 
-  async function compare(name: string, line: string, index: number): Promise<void> {
+  /** `lines`: how the row may stand there, by whichever version wrote it. */
+  async function compare(name: string, lines: readonly string[], index: number): Promise<void> {
     const from = offsets.get(name) ?? 0
-    // As it was written: half of a surrogate pair, which requests could once bring in, stands there as U+FFFD.
-    const expected = Buffer.from(`${line}\n`)
-    const found = await read(name, from, expected.length)
-    if (!equalBytes(found.subarray(0, expected.length), expected)) {
-      throw new Found({
-        code: 'DAY_FILE_CHANGED',
-        index,
-        path: name,
-        reason: `${name} does not hold the line of entry ${index} where it belongs`,
-      })
+    for (const line of lines) {
+      // As it was written: half of a surrogate pair, which requests could once bring in, stands there as U+FFFD.
+      const expected = Buffer.from(`${line}\n`)
+      const found = await read(name, from, expected.length)
+      if (!equalBytes(found.subarray(0, expected.length), expected)) continue
+      offsets.set(name, from + expected.length)
+      return
     }
-    offsets.set(name, from + expected.length)
+    throw new Found({
+      code: 'DAY_FILE_CHANGED',
+      index,
+      path: name,
+      reason: `${name} does not hold the line of entry ${index} where it belongs`,
+    })
   }
 
   /** Passes over a line whose erasure is under way: it may be the old one or the new one. */
@@ -76,8 +88,8 @@ export function createDayComparison(
         await skip(readableName(day))
         return
       }
-      await compare(jsonlName(day), jsonlLine(row), index)
-      await compare(readableName(day), readableLine(row), index)
+      await compare(jsonlName(day), [jsonlLine(row)], index)
+      await compare(readableName(day), readableLines(row), index)
     },
     async end() {
       for (const [name, size] of Object.entries(sizes)) {
@@ -92,6 +104,11 @@ export function createDayComparison(
       }
     },
   }
+}
+
+function readableLines(row: DayEvent): readonly string[] {
+  const [line, earlier] = [readableLine(row), earlierReadableLine(row)]
+  return line === earlier ? [line] : [line, earlier]
 }
 
 /** Fewer bytes where the file ends; none if there is no such file, which holds no line then. */

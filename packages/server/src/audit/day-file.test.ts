@@ -39,6 +39,13 @@ test('a line for people says what its payload does, whatever its texts hold', ()
   assert.equal(lineOf({ success: true, error_message: ',"success":false,' }), LINE.replace('FAILED', 'SUCCESS'))
 })
 
+test('what hides or reorders letters is written out', () => {
+  assert.equal(
+    lineOf({ action: 'T \u202eb\u2069 \u200b\ufeff \u200f\u{e0041} שלום 👩\u200d👧' }),
+    LINE.replace('Task a.b: failed', 'T \\u202eb\\u2069 \\u200b\\ufeff \\u200f\\u{e0041} שלום 👩\u200d👧'),
+  )
+})
+
 test('a payload whose keys stand in another order is read all the same', () => {
   const turned = Object.fromEntries(Object.entries(payload).toReversed())
   assert.equal(

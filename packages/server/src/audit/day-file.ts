@@ -1,3 +1,4 @@
+import { withHiddenShown } from '@writ/api/hidden'
 /** What a day file needs of an event: its line as stored, and the numbers that people read. */
 export interface DayEvent {
   readonly timestamp: number
@@ -33,13 +34,18 @@ export const readableName = (day: string): string => `audit_readable_${day}.txt`
  * One line for people: `timestamp|event|actor(number)|type:number|SUCCESS|action`. Whatever people typed is escaped, so
  * no title or file name can forge a field or a line.
  */
-export function readableLine(row: DayEvent): string {
+export const readableLine = (row: DayEvent): string => lineWith(escapeField, row)
+
+/** As it was written before hidden characters were escaped: files of then stay as they are, and are still what their rows say. */
+export const earlierReadableLine = (row: DayEvent): string => lineWith(escapeEarlier, row)
+
+function lineWith(escaped: (text: string) => string, row: DayEvent): string {
   if (isErased(row)) return erasedText(row)
   const e = fieldsOf(row.event)
   const actor = e.actor_username === null ? 'system' : `${e.actor_username}(${row.actor_number ?? e.actor_id ?? '?'})`
   const resource = e.resource_type === null ? 'none' : `${e.resource_type}:${row.resource_number ?? e.resource_id}`
   return [e.timestamp, e.event_type, actor, resource, e.success ? 'SUCCESS' : 'FAILED', e.action]
-    .map((field) => escapeField(String(field)))
+    .map((field) => escaped(String(field)))
     .join('|')
 }
 
@@ -57,7 +63,13 @@ function fieldsOf(event: string): Record<string, string | boolean | null> {
 
 const UNSAFE = /[\\|\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g
 
-function escapeField(text: string): string {
+const escapeField = (text: string): string =>
+  withHiddenShown(escapeEarlier(text), (one) => {
+    const code = one.codePointAt(0)!.toString(16)
+    return code.length > 4 ? `\\u{${code}}` : `\\u${code.padStart(4, '0')}`
+  })
+
+function escapeEarlier(text: string): string {
   return text.replace(UNSAFE, (c) => {
     if (c === '\\' || c === '|') return `\\${c}`
     if (c === '\n') return '\\n'

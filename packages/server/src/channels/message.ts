@@ -1,4 +1,5 @@
 import type { Event, WebhookFormat } from '@writ/api'
+import { withHiddenShown } from '@writ/api/hidden'
 import type { Incoming } from '../platform/egress.ts'
 import { signatureHeaders } from '../platform/webhook-signature.ts'
 import type { Letter } from './mail.ts'
@@ -113,7 +114,8 @@ const asJson = (value: object): Message => ({
 
 function lines({ source, data, time }: Event): string[] {
   return [
-    data.error_message ? `${data.action}: ${data.error_message}` : data.action,
+    // Whoever reads it may decide by it.
+    withHiddenShown(data.error_message ? `${data.action}: ${data.error_message}` : data.action),
     [data.actor_username, source, time].filter(Boolean).join(' · '),
   ]
 }

@@ -173,7 +173,8 @@ function dispatchHandlers(on: DispatchOn): DoorHandlers {
     (await ask.read((tx) => tasks.outcome(tx, id)))?.result ?? null
 
   /** What is behind a documented id, if the caller may see it; what they may not see is not there. */
-  async function lookUp(ask: Ask<never, Caller>, tid: string): Promise<TaskDetail | undefined> {
+  async function lookUp(ask: Ask<never, Caller>, asked: string): Promise<TaskDetail | undefined> {
+    const tid = asked.toLowerCase()
     if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(tid)) return undefined
     try {
       return await tasks.find(ask, tid)

@@ -40,6 +40,7 @@ import { type Database, type DatabaseSettings, DatabaseUnavailable, inProject, t
 import { type Streaming, streamEvents, wantsStream } from '../platform/http/event-stream.ts'
 import type { Ask, Handlers } from '../platform/http/mount.ts'
 import { NOBODY } from '../platform/ids.ts'
+import { endsEarly } from '../platform/validation-fields.ts'
 import { doorOf, type LogDoors } from './log-doors.ts'
 import type { SelfChecker } from './self-checker.ts'
 import { runInThread } from './verify-thread.ts'
@@ -281,6 +282,10 @@ async function filterOf(
   },
 ): Promise<EventFilter> {
   if (asked.event_type !== undefined) requireEventType('query.event_type', asked.event_type)
+  const since = asked.start_date === undefined ? undefined : timeOf('start_date', asked.start_date, 0)
+  const until = asked.end_date === undefined ? undefined : timeOf('end_date', asked.end_date, 86_400_000)
+  if (since !== undefined && until !== undefined && until < since)
+    throw new AppError('VALIDATION_FAILED', {}, { fields: [endsEarly('query.end_date', 'start_date')] })
   const actor =
     asked.actor_id === undefined
       ? undefined
@@ -291,8 +296,8 @@ async function filterOf(
     ...(actor === undefined ? {} : { actor_id: actor }),
     ...(asked.resource_type === undefined ? {} : { resource_type: asked.resource_type }),
     ...(asked.resource_id === undefined ? {} : { resource: asked.resource_id }),
-    ...(asked.start_date === undefined ? {} : { since: timeOf('start_date', asked.start_date, 0) }),
-    ...(asked.end_date === undefined ? {} : { until: timeOf('end_date', asked.end_date, 86_400_000) }),
+    ...(since === undefined ? {} : { since }),
+    ...(until === undefined ? {} : { until }),
     ...(asked.success === undefined ? {} : { success: asked.success }),
   }
 }

@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream'
 import type { artifactsApi, ExpectedFile, RunContract, runsApi, StartRun, StartTask, Submitted } from '@writ/api'
+import { withHiddenShown } from '@writ/api/hidden'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type Attest, append } from '../audit/index.ts'
 import { type Caller, personOf } from '../identity/index.ts'
@@ -334,9 +335,8 @@ function rangeOf(header: string | undefined, size: number): { start: number; end
 /** A file name is only a label: no path, no control character, at most 255 characters, never empty. */
 function labelOf(name: string | undefined): string {
   // macOS takes letters and their marks apart; whoever wrote the rules did not.
-  const plain = (name ?? '')
-    .normalize('NFC')
-    .replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, '_')
+  const plain = withHiddenShown((name ?? '').normalize('NFC'), () => '_')
+    .replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, '_')
     .trim()
   return plain.slice(0, 255) || 'unnamed'
 }

@@ -283,14 +283,14 @@ function nullIfDenied(error) {
 
 async function assetName(id) {
   const asset = await call('GET', `/assets/${id}`)
-  return `#${asset.number} ${asset.name}`
+  return `#${asset.number} ${plainText(asset.name)}`
 }
 
 /** What is not seen and makes letters be seen elsewhere is written out: a person agrees to what they read. */
 function plainText(text) {
   return text.replace(
-    /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]|\r(?!\n)/g,
-    (one) => `[U+${one.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}]`,
+    /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]|\r(?!\n)/gu,
+    (one) => `[U+${one.codePointAt(0).toString(16).toUpperCase().padStart(4, '0')}]`,
   )
 }
 

@@ -5,7 +5,7 @@ import { configFormat1, configFormat2, configFormat3, configFormat4 } from './va
 import { fields1, fields2, fields3, fields4, fields5 } from './validators/fields.ts'
 import { fileHash1 } from './validators/file-hash-1.ts'
 import { image1 } from './validators/image-1.ts'
-import { jsonSchema1, jsonSchema2 } from './validators/json-schema.ts'
+import { jsonSchema1, jsonSchema2, jsonSchema3 } from './validators/json-schema.ts'
 import { size1 } from './validators/size-1.ts'
 
 const validators: readonly Validator[] = [
@@ -21,6 +21,7 @@ const validators: readonly Validator[] = [
   fields5,
   jsonSchema1,
   jsonSchema2,
+  jsonSchema3,
   size1,
   image1,
   configDiff1,

@@ -141,6 +141,7 @@ test('validators are found under their frozen names only', () => {
     'fields@5',
     'json_schema@1',
     'json_schema@2',
+    'json_schema@3',
     'size@1',
     'image@1',
     'config_diff@1',

@@ -40,7 +40,7 @@ const scripts: readonly ScriptSpec[] = [
   script(
     'proof.json_schema',
     'JSON Schema Validator',
-    'json_schema@2',
+    'json_schema@3',
     'The data of each file satisfies a JSON Schema (draft 2020-12, 2019-09 or 07).',
   ),
   script('proof.size', 'Size Validator', 'size@1', 'The size of each file lies within bounds.'),

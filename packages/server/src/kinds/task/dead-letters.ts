@@ -179,9 +179,8 @@ export function createDeadLetters(on: {
     const refused = new Map<string, AppError>()
     for (let more = true; more && replayed.length < limit; ) {
       const otherHandlers = [...refused.keys()]
-      // Dead letters that were replayed are none any more; what ended otherwise still has.
-      const skip = taken.length + (want.dead ? 0 : replayed.length)
-      const page = { limit: limit - replayed.length, skip, oldest: true }
+      // What was replayed is not taken any more.
+      const page = { limit: limit - replayed.length, skip: taken.length, oldest: true }
       const rows = await store.listTasks(tx, { ...want, otherHandlers }, page)
       const handlerOf = await handlersOf(tx, caller, rows)
       const able: { readonly row: TaskRow; readonly handler: Handler }[] = []
@@ -259,13 +258,15 @@ export function createDeadLetters(on: {
   return {
     async replayEnded(tx, caller, filter, limit) {
       requireTaskFilter(filter)
-      return replaySome(tx, caller, filter, limit)
+      // Asked twice, each is done again once: of what was replayed it is the replay that can be replayed.
+      return replaySome(tx, caller, { ...filter, unreplayed: true }, limit)
     },
     async previewEnded(tx, caller, filter) {
       requireTaskFilter(filter)
-      const rows = await store.listReplayable(tx, filter, MOST_FORESEEN + 1)
+      const isReplay = ENDED.has(filter.state)
+      const rows = await store.listReplayable(tx, { ...filter, unreplayed: isReplay }, MOST_FORESEEN + 1)
       const seen = rows.slice(0, MOST_FORESEEN)
-      const not_replayed = ENDED.has(filter.state) ? await foresee(tx, caller, seen) : []
+      const not_replayed = isReplay ? await foresee(tx, caller, seen) : []
       return { count: seen.length, more: rows.length > seen.length, not_replayed }
     },
 

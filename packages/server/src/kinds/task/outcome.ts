@@ -57,6 +57,12 @@ export function refusalOf(row: WorkRow, lease: Lease, on: { now: number; maxLost
   return undefined
 }
 
+/** Why JSON from elsewhere is no result: at `path`, such as `.order.id`, a number stands that would be kept as another. */
+export const resultAltered = (path: string, code = 'RESULT_INVALID'): TaskError =>
+  new TaskError(code, `The number at result${path} would not keep all its digits: it goes into text, in quotes`, {
+    retryable: false,
+  })
+
 /** Throws TaskError: RESULT_INVALID, RESULT_TOO_LARGE. Stores a large result. */
 export async function resultOf(
   on: { db: Database; blobs: Blobs; clock: Clock; payloads: Payloads },

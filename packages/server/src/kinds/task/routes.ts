@@ -221,7 +221,7 @@ export const workerHandlers = (workers: Workers): Routes<typeof workersApi, Call
     leases: await workers.extend(ask.caller, ask.body.leases),
     lease_ms: workers.leaseMs,
   }),
-  settle: async (ask) => ({ results: await workers.settle(ask.caller, ask.body.results) }),
+  settle: async (ask) => ({ results: await workers.settle(ask.caller, ask.body.results, ask.altered) }),
   step: (ask) => workers.step(ask.caller, ask.body),
   dispatch: (ask) => workers.dispatch(ask.caller, ask.body),
   wait: (ask) => workers.wait(ask.caller, ask.body),

@@ -175,6 +175,8 @@ export interface Wanted {
   readonly dead?: boolean | undefined
   readonly died_after?: number | undefined
   readonly died_before?: number | undefined
+  /** Those of which there is no replay. */
+  readonly unreplayed?: boolean | undefined
 }
 
 const escaped = (text: string) => text.replace(/[\\%_]/g, '\\$&')
@@ -185,6 +187,9 @@ const TEXTS = sql.raw(
     .map((column) => `coalesce(${column.includes('(') ? column : `runs.${column}`}, '')`)
     .join(" || ' ' || "),
 )
+
+const NOT_REPLAYED = sql<boolean>`not exists (select 1 from runs as again
+  where again.project_id = runs.project_id and again.replays_run_id = runs.id and again.replays_run_id is not null)`
 
 const TROUBLED: ReadonlySet<RunState> = new Set(['failed', 'timeout', 'cancelled'])
 
@@ -240,6 +245,7 @@ function predicate(tx: Tx, want: Wanted, byNumber = false): RawBuilder<boolean> 
   if (want.above !== undefined) all.push(sql`runs.number > ${want.above}`)
   // They have an index of their own, in the order of lists. Not that each has an error code: SQLite would take the index of all that have.
   if (want.dead) all.push(sql`runs.dead_at is not null and runs.purged_at is null`)
+  if (want.unreplayed) all.push(NOT_REPLAYED)
   if (want.died_after !== undefined) all.push(sql`runs.dead_at >= ${want.died_after}`)
   if (want.died_before !== undefined) all.push(sql`runs.dead_at < ${want.died_before}`)
   return sql.join(all, sql` and `)

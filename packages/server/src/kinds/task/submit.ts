@@ -155,7 +155,13 @@ export async function prepareTask(
     debounce,
     concurrencyKey: asked.concurrency_key ?? null,
     keyLimits: handler.perKey ?? null,
-    dependsOn: asked.depends_on ? { tasks: asked.depends_on, policy: asked.depends_on_policy ?? 'cancel' } : null,
+    // A UUID is one in whatever case; what is none is found as nothing.
+    dependsOn: asked.depends_on
+      ? {
+          tasks: asked.depends_on.map((ref) => (typeof ref === 'string' ? ref.toLowerCase() : ref)),
+          policy: asked.depends_on_policy ?? 'cancel',
+        }
+      : null,
     inputSha256,
     inputSealed,
     tags: jsonOrNull(asked.tags),

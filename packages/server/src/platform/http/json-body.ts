@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer'
-import { alteredNumber, endOfText } from '@writ/api/exact-numbers'
+import { alteredNumber, alteredNumbers, endOfText } from '@writ/api/exact-numbers'
 import type { FastifyBodyParser, FastifyInstance, FastifyRequest } from 'fastify'
 import { AppError } from '../app-error.ts'
 import { jsonFault } from './json-fault.ts'
@@ -83,12 +83,20 @@ function halfIn(request: FastifyRequest, body: string, value: unknown): AppError
 
 /** What handlers get, digests are taken of and addresses are sent is what JavaScript reads. */
 function alteredIn(request: FastifyRequest, body: string): AppError | undefined {
-  if (request.routeOptions.config.endpoint?.foreignText) return undefined
-  const path = alteredNumber(body)
-  return path === undefined
-    ? undefined
-    : refused(`body${path}`, 'must be a number that keeps all its digits; longer ones go into text, in quotes')
+  const all = request.routeOptions.config.endpoint?.alteredNumbers
+    ? [...alteredNumbers(body)]
+    : [alteredNumber(body)].filter((path) => path !== undefined)
+  const path = all.find((path) => !request.routeOptions.config.endpoint?.alteredNumbers?.test(path))
+  if (path !== undefined)
+    return refused(`body${path}`, 'must be a number that keeps all its digits; longer ones go into text, in quotes')
+  if (all.length > 0) altered.set(request, all)
+  return undefined
 }
+
+const altered = new WeakMap<FastifyRequest, readonly string[]>()
+
+/** Where numbers stood in the body that were read as others, such as `.results.0.result.id`, where the endpoint judges them itself. */
+export const alteredNumbersOf = (request: FastifyRequest): readonly string[] => altered.get(request) ?? []
 
 function pathOfHalf(body: unknown, name: string): string | undefined {
   const left: [value: unknown, path: string][] = [[body, name]]

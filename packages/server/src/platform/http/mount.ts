@@ -21,8 +21,10 @@ import {
   UniqueViolation,
 } from '../db/index.ts'
 import { redactor } from '../redact/index.ts'
+import { createIdReader } from './canonical-ids.ts'
 import type { Cursors } from './cursor.ts'
 import { declaredFields } from './declared-fields.ts'
+import { alteredNumbersOf } from './json-body.ts'
 import { receiveFile } from './receive-file.ts'
 import { bodySchema, refusalOfForm } from './strict.ts'
 
@@ -41,6 +43,8 @@ export interface Ask<E, C> {
   readonly body: BodyOf<E>
   readonly request: FastifyRequest
   readonly reply: FastifyReply
+  /** Where numbers stood in the body that were read as others, of an endpoint that judges them itself (`alteredNumbers`). */
+  readonly altered: readonly string[]
   /** Reads in the caller's project, in one snapshot. */
   read<T>(work: (tx: Tx) => Promise<T>): Promise<T>
   /** Changes in the caller's project; what `work` answers is the reply, kept under the Idempotency-Key if there is one. */
@@ -126,6 +130,11 @@ export function mount<G extends Record<string, Endpoint>, C extends Asking>(
       ...(body ? { body } : {}),
     }
     const fields = declaredFields(endpoint)
+    const ids = {
+      params: createIdReader(endpoint.params),
+      query: createIdReader(endpoint.query),
+      body: createIdReader(endpoint.body),
+    }
     const route: RouteOptions = {
       method: endpoint.method,
       url: (endpoint.root ? '' : on.prefix) + endpoint.path,
@@ -140,7 +149,12 @@ export function mount<G extends Record<string, Endpoint>, C extends Asking>(
         request.caller = caller
         on.authorize(id, endpoint, caller)
       },
-      ...(on.lax ? {} : { preValidation: (request, _reply, done) => done(refusalOfForm(request)) }),
+      preValidation: (request, _reply, done) => {
+        ids.params(request.params)
+        ids.query(request.query)
+        ids.body(request.body)
+        done(on.lax ? undefined : refusalOfForm(request))
+      },
       handler: async (request, reply) => {
         // Here, so that no handler, row, event or idempotency record sees what was not meant to be kept.
         request.body = redactor.value(request.body, fields)
@@ -309,6 +323,9 @@ class RequestAsk<C extends Asking> implements Ask<Endpoint, C> {
   }
   get body() {
     return (this.request.body ?? null) as never
+  }
+  get altered() {
+    return alteredNumbersOf(this.request)
   }
   get instance() {
     return {

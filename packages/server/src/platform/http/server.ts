@@ -106,8 +106,9 @@ export async function createHttpServer(on: {
   app.decorateRequest('caller', undefined)
 
   // Bodies are taken as they are written; paths and queries are text and must be read as numbers and booleans.
-  const bodies = knowFormats(new Ajv2020({ allErrors: false, strict: false, coerceTypes: false, useDefaults: true }))
-  const texts = knowFormats(new Ajv2020({ allErrors: false, strict: false, coerceTypes: true, useDefaults: true }))
+  const asked = { allErrors: false, strict: false, useDefaults: true, verbose: true }
+  const bodies = knowFormats(new Ajv2020({ ...asked, coerceTypes: false }))
+  const texts = knowFormats(new Ajv2020({ ...asked, coerceTypes: true }))
   app.setValidatorCompiler(({ schema, httpPart }) =>
     whenAsked(() => (httpPart === 'body' ? bodies : texts).compile(schema as object)),
   )

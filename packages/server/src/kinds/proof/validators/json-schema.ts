@@ -5,11 +5,14 @@ import addFormats from 'ajv-formats'
 import { RE2JS } from 're2js'
 import { Type } from 'typebox'
 import { canonicalJson } from '../canonical-json.ts'
-import { firstEdition } from '../formats/format.ts'
+import { firstEdition, fourthEdition } from '../formats/format.ts'
 import { versionsOf } from '../libraries.ts'
 import { compilePattern } from '../pattern.ts'
+import { withExactNumbers, withoutLong } from '../schema-numbers.ts'
 import { readText } from '../text.ts'
 import { fileValidator, finding } from '../validator.ts'
+
+type Version = 1 | 2 | 3
 
 const largestSchema = 262_144
 const mostErrors = 50
@@ -19,9 +22,10 @@ const mostErrors = 50
  * References stay inside the schema; patterns are RE2. Messages give places and rules, never the file's values.
  *
  * Version 1 took every pattern for the first of the meta-schema, so patterns were not applied, and what every object inherits for members.
- * It re-verifies what it judged, and is not begun with any more where a schema has patterns.
+ * It re-verifies what it judged, and is not begun with any more where a schema has patterns. Version 2 rounded whole numbers of more digits
+ * than JavaScript keeps.
  */
-const jsonSchema = (version: 1 | 2) =>
+const jsonSchema = (version: Version) =>
   fileValidator({
     name: 'json_schema',
     version,
@@ -56,33 +60,38 @@ const jsonSchema = (version: 1 | 2) =>
           format: 'unknown',
           violations: null,
         })
-      const parsed = firstEdition.parse(format, read.text)
+      const parsed = (version < 3 ? firstEdition : fourthEdition).parse(format, read.text)
       const warnings = [...read.warnings, ...parsed.warnings]
       if (parsed.errors.length > 0) return finding(parsed.errors, warnings, { format, violations: null })
       if (parsed.lines)
         return finding(['A JSON Schema does not apply to IOS-style text'], warnings, { format, violations: null })
-      const violations = violationsOf(compiled.validate, parsed.data)
+      const violations = violationsIn(compiled, parsed.data)
       return finding(violations.slice(0, mostErrors), warnings, { format, violations: violations.length })
     },
   })
 
 export const jsonSchema1 = jsonSchema(1)
 export const jsonSchema2 = jsonSchema(2)
+export const jsonSchema3 = jsonSchema(3)
 
 const hasPatterns = (schema: unknown): boolean =>
   typeof schema === 'object' &&
   schema !== null &&
   Object.entries(schema).some(([key, value]) => key === 'pattern' || key === 'patternProperties' || hasPatterns(value))
 
-const compiledSchemas = {
-  1: new WeakMap<object, { validate: ValidateFunction }>(),
-  2: new WeakMap<object, { validate: ValidateFunction }>(),
+interface Compiled {
+  readonly validate: ValidateFunction
+  /** The same for documents with whole numbers that JavaScript would round. Its context says which they are. */
+  exact?(): ValidateFunction
 }
 
-function compileSchema(
-  schema: Record<string, unknown> | boolean,
-  version: 1 | 2,
-): { validate: ValidateFunction } | { refused: string } {
+const compiledSchemas = {
+  1: new WeakMap<object, Compiled>(),
+  2: new WeakMap<object, Compiled>(),
+  3: new WeakMap<object, Compiled>(),
+}
+
+function compileSchema(schema: Record<string, unknown> | boolean, version: Version): Compiled | { refused: string } {
   const known = typeof schema === 'object' ? compiledSchemas[version].get(schema) : undefined
   if (known) return known
   try {
@@ -90,7 +99,10 @@ function compileSchema(
     // A fresh instance for each schema, or two schemas with one $id would meet.
     const ajv = createAjv(schema, version)
     if (!ajv) return { refused: 'its $schema is none of the drafts 2020-12, 2019-09 and 07' }
-    const compiled = { validate: ajv.compile(schema) }
+    const compiled: Compiled = {
+      validate: ajv.compile(schema),
+      ...(version < 3 ? {} : { exact: once(() => withExactNumbers(createAjv(schema, version)!).compile(schema)) }),
+    }
     if (typeof schema === 'object') compiledSchemas[version].set(schema, compiled)
     return compiled
   } catch (error) {
@@ -99,7 +111,12 @@ function compileSchema(
   }
 }
 
-function createAjv(schema: Record<string, unknown> | boolean, version: 1 | 2): Ajv | undefined {
+function once<T>(make: () => T): () => T {
+  let made: T | undefined
+  return () => (made ??= make())
+}
+
+function createAjv(schema: Record<string, unknown> | boolean, version: Version): Ajv | undefined {
   const Draft = version === 1 ? Ajv2020 : draftOf(schema)
   if (!Draft) return undefined
   const ajv = new Draft({
@@ -111,6 +128,7 @@ function createAjv(schema: Record<string, unknown> | boolean, version: 1 | 2): A
     ownProperties: version > 1,
     allowUnionTypes: true,
     logger: false,
+    passContext: version > 2,
     code: { regExp: version === 1 ? alikeRegExp : safeRegExp },
   })
   addFormats.default(ajv)
@@ -157,9 +175,18 @@ const safeRegExp = Object.assign(
 /** Of version 1: without a text of its own each pattern of an instance is the first, which is one of the meta-schema. */
 const alikeRegExp = Object.assign((source: string) => ({ test: safeRegExp(source).test }), { code: 'safeRegExp' })
 
-function violationsOf(validate: ValidateFunction, data: unknown): string[] {
+/** Hardly any document has such numbers, and all others are validated as they are. */
+function violationsIn({ validate, exact }: Compiled, data: unknown): string[] {
+  const rounded = exact && withoutLong(data)
+  return rounded === undefined || rounded === data
+    ? violationsOf(validate, data)
+    : violationsOf(exact!(), rounded, data)
+}
+
+/** `exact`: what the data are, where they had to be rounded to be validated at all. */
+function violationsOf(validate: ValidateFunction, data: unknown, exact?: unknown): string[] {
   try {
-    return validate(data) ? [] : (validate.errors ?? []).map(sentence)
+    return validate.call({ exact }, data) ? [] : (validate.errors ?? []).map(sentence)
   } catch (error) {
     // A schema that refers to itself without consuming anything never ends; the stack does.
     if (error instanceof RangeError) return ['The schema refers to itself without end']

@@ -25,6 +25,8 @@ const context: TaskContext = {
   cost: () => {},
 }
 const egress = createEgress({ allow: [], loopback: true })
+const LONG =
+  '{"order":12345678901234567890,"ids":[1,-9007199254740993,"9007199254740993"],"at":1e400,"n":9007199254740991}'
 
 describe('handlers that forward', () => {
   let server: Server
@@ -38,6 +40,7 @@ describe('handlers that forward', () => {
       seen.push({ method: request.method!, url: request.url!, headers: request.headers, body })
       if (request.url === '/silent') return
       if (request.url === '/text') return response.end('x'.repeat(600))
+      if (request.url === '/long') return response.end(LONG)
       if (request.url === '/busy') return response.writeHead(429, { 'retry-after': '90' }).end()
       response.writeHead(request.url === '/missing' ? 404 : 200, { 'content-type': 'application/json' })
       response.end(JSON.stringify({ got: body === '' ? null : JSON.parse(body) }))
@@ -117,6 +120,24 @@ describe('handlers that forward', () => {
     assert.ok(seen.some((one) => one.method === 'GET' && one.url === '/get?a=1&b=2&b=3'))
     assert.ok(seen.some((one) => one.method === 'PUT' && one.body === '{"c":4}'))
     assert.ok(seen.some((one) => one.method === 'DELETE' && one.url === '/delete?d=5'))
+  })
+
+  test('a number that JavaScript would round is kept as the text of its digits, and where is told', async () => {
+    const kept = {
+      response: {
+        order: '12345678901234567890',
+        ids: [1, '-9007199254740993', '9007199254740993'],
+        at: '1e400',
+        n: 9007199254740991,
+      },
+      numbers_as_text: ['.order', '.ids.1', '.at'],
+    }
+    const tasks = [{ url: `${url}/long`, method: 'GET' }]
+    for (const { results } of [
+      await run(proxyForward(egress), { urls: [`${url}/long`] }),
+      await run(proxyMultiForward(egress), { tasks }),
+    ])
+      assert.partialDeepStrictEqual(results[0], kept)
   })
 
   test('a private address is not called unless it is allowed, and the reason is told', async () => {

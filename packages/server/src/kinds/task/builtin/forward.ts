@@ -1,3 +1,4 @@
+import { alteredNumbers, isAltered } from '@writ/api/exact-numbers'
 import { type Static, Type } from 'typebox'
 import { systemClock } from '../../../platform/clock.ts'
 import { type Egress, EgressTimeout, type Incoming } from '../../../platform/egress.ts'
@@ -10,6 +11,7 @@ const HANDLER_TIMEOUT_MS = 15 * 60_000
 const DEFAULT_SECONDS = 5
 const MAX_ANSWER_BYTES = 1024 * 1024
 const MAX_TEXT = 500
+const MAX_PLACES = 20
 /** Requests of one task that are under way at once. */
 const CONCURRENT = 16
 
@@ -45,6 +47,8 @@ export interface Forwarded {
   status?: number
   ok: boolean
   response?: unknown
+  /** Where numbers of `response` are kept as text, such as `.order.id`, because as numbers they would not keep all their digits; the first twenty. */
+  numbers_as_text?: string[]
   error?: string
   duration_ms?: number
 }
@@ -126,7 +130,7 @@ async function send(
     const ok = answer.status >= 200 && answer.status < 300
     const wait = answer.status === 429 ? retryAfterOf(answer.headers, now()) : null
     if (wait !== null && concurrencyKey !== null) await context.pauseKey(concurrencyKey, now() + wait)
-    return { url, status: answer.status, ok, response: responseOf(answer, MAX_TEXT), duration_ms: took() }
+    return { url, status: answer.status, ok, ...responseOf(answer, MAX_TEXT), duration_ms: took() }
   } catch (error) {
     // A task that is cancelled or out of time is that, and no list of failures.
     signal.throwIfAborted()
@@ -135,14 +139,26 @@ async function send(
   }
 }
 
-/** What came back: JSON as it is, any other text cut to `max` characters. */
-function responseOf(answer: Incoming, max: number): unknown {
+/**
+ * What came back: JSON as it is, any other text cut to `max` characters. A number that would be kept as another is kept as the text of
+ * its digits: whoever answered has done what was asked, and knows nothing of what we can keep.
+ */
+function responseOf(answer: Incoming, max: number): Pick<Forwarded, 'response' | 'numbers_as_text'> {
   const text = answer.body.toString('utf8')
   try {
-    return JSON.parse(text)
+    const altered = [...alteredNumbers(text)]
+    if (altered.length === 0) return { response: JSON.parse(text) }
+    return { response: JSON.parse(text, asText), numbers_as_text: altered.slice(0, MAX_PLACES) }
   } catch {
-    return text.slice(0, max)
+    return { response: text.slice(0, max) }
   }
+}
+
+/** A reviver. The engine tells it what was written; the types of the language do not know that yet. */
+function asText(_name: string, value: unknown, context?: { source?: string }): unknown {
+  return typeof value === 'number' && context?.source !== undefined && isAltered(context.source)
+    ? context.source
+    : value
 }
 
 function withQuery(url: string, data: unknown): string {

@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import type { AddHandler } from '@writ/api'
+import { alteredNumber } from '@writ/api/exact-numbers'
 import { append } from '../../../audit/index.ts'
 import { type Caller, personOf, type Seal, type SealedColumn } from '../../../identity/index.ts'
 import { AppError } from '../../../platform/app-error.ts'
@@ -10,6 +11,7 @@ import { retryAfterOf } from '../../../platform/retry-after.ts'
 import { newSecret, signatureHeaders } from '../../../platform/webhook-signature.ts'
 import { type Contract, contractOf, requireSchemas } from '../contract.ts'
 import { compileSchemas, type Handler, type NamesBehind, type TaskContext, TaskError } from '../handler.ts'
+import { resultAltered } from '../outcome.ts'
 import * as store from './store.ts'
 
 /** A handler of a project that is an address: each attempt is one signed POST, whose answer is the result. */
@@ -246,9 +248,13 @@ function resultOf(body: Buffer): unknown {
     throw new TaskError('RESULT_TOO_LARGE', `The answer has more than ${MAX_ANSWER_BYTES} bytes`, never)
   const text = body.toString('utf8')
   if (text.trim() === '') return null
+  let result: unknown
   try {
-    return JSON.parse(text) as unknown
+    result = JSON.parse(text)
   } catch (cause) {
     throw new TaskError('RESULT_INVALID', 'The answer is not JSON', { ...never, cause })
   }
+  const altered = alteredNumber(text)
+  if (altered !== undefined) throw resultAltered(altered)
+  return result
 }

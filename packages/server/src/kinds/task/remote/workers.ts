@@ -41,6 +41,7 @@ import {
   isAway,
   PAST_DEADLINE,
   refusalOf,
+  resultAltered,
   resultOf,
   TIMED_OUT,
 } from '../outcome.ts'
@@ -65,8 +66,15 @@ export interface Workers {
   claim(caller: Caller, ask: ClaimTasks, gone: AbortSignal): Promise<ClaimedTasks>
   /** Throws SCOPE_NOT_ALLOWED, LEASE_INVALID. */
   extend(caller: Caller, leases: readonly string[]): Promise<ExtendedLease[]>
-  /** Throws SCOPE_NOT_ALLOWED, LEASE_INVALID. Answers for each whether its lease still held. */
-  settle(caller: Caller, results: readonly WorkResult[]): Promise<{ run_id: string; settled: boolean }[]>
+  /**
+   * Answers for each whether its lease still held. `altered`: where numbers of results (`.results.0.result.id`) were read as others than
+   * were sent; those results are no results. Throws SCOPE_NOT_ALLOWED, LEASE_INVALID.
+   */
+  settle(
+    caller: Caller,
+    results: readonly WorkResult[],
+    altered?: readonly string[],
+  ): Promise<{ run_id: string; settled: boolean }[]>
   /**
    * A step of a claimed task: what it answered if it was done, or, with `result`, keeps that. Throws SCOPE_NOT_ALLOWED, LEASE_INVALID,
    * LEASE_LOST, STEP_INVALID.
@@ -319,7 +327,13 @@ export function createWorkers(on: WorkersOn): Workers {
     return lastChunk({ runId, attempt, fence, at: clock.now() }, lines, next)
   }
 
-  async function endFor(project: string, held: Held, row: WorkRow, said: WorkResult): Promise<End> {
+  async function endFor(
+    project: string,
+    held: Held,
+    row: WorkRow,
+    said: WorkResult,
+    altered: string | undefined,
+  ): Promise<End> {
     const { lease } = held
     const attempt = attemptOf(held, row, said.log)
     const costs = readCosts(said.costs)
@@ -347,6 +361,7 @@ export function createWorkers(on: WorkersOn): Workers {
     if (said.outcome === 'failed')
       return end(failedWith(said.error_code ?? 'TASK_FAILED', said.error ?? ''), said.retryable === false)
     try {
+      if (altered !== undefined) throw resultAltered(altered)
       const handlers = await inProject(project, () => db.read((tx) => registry.find(tx, [row.handler])))
       const handler = handlers.get(row.handler)
       return end(handler ? await resultOf(on, handler, project, said.result) : ended('failed', 'HANDLER_GONE', ''))
@@ -466,7 +481,7 @@ export function createWorkers(on: WorkersOn): Workers {
       })
     },
 
-    async settle(caller, results) {
+    async settle(caller, results, altered = []) {
       const project = caller.project!
       const all = readLeases(
         caller,
@@ -479,7 +494,10 @@ export function createWorkers(on: WorkersOn): Workers {
         all.map(async (held, i) => {
           if (first.get(`${held.lease.runId} ${held.lease.fence}`) !== held) return null
           const row = rows.get(held.lease.runId)
-          return row && !isFinal(row.state) ? endFor(project, held, row, results[i]!) : null
+          if (!row || isFinal(row.state)) return null
+          const place = `.results.${i}.result`
+          const at = altered.find((path) => path === place || path.startsWith(`${place}.`))?.slice(place.length)
+          return endFor(project, held, row, results[i]!, at)
         }),
       )
       const settled = await settleEnds(

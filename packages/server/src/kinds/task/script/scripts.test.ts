@@ -24,6 +24,7 @@ const files: Record<string, string> = {
   'reads.py': 'def run(context):\n    return open(context.get_arg("path")).read()\n',
   'dials.py':
     'import socket\ndef run(context):\n    socket.create_connection(("127.0.0.1", context.get_arg("port")), 2)\n    return "connected"\n',
+  'ids.py': 'def run(context):\n    return {"order": {"id": 12345678901234567890}}\n',
   'link.py': 'import os\ndef run(context):\n    os.symlink("/etc/passwd", context.output_file)\n',
   'typed.ts':
     'export async function run(context: { args: { n: number } }) {\n  return { twice: context.args.n * 2 }\n}\n',
@@ -153,6 +154,9 @@ for (const tier of ['bubblewrap', 'process'] as const satisfies Tier[]) {
       await writeFile(secret, 'the key', { mode: 0o600 })
       await assert.rejects(run('reads', { path: secret }), refused('SCRIPT_FAILED', /(No such file|Permission denied)/))
     })
+
+    test('a number that would be kept as another is no result', () =>
+      assert.rejects(run('ids'), refused('SCRIPT_RESULT_INVALID', /^The number at result\.order\.id would not keep/)))
 
     test('a link that it leaves as its result is not followed', () =>
       assert.rejects(run('link'), refused('SCRIPT_RESULT_INVALID', /no file of at most/)))

@@ -3,7 +3,9 @@ import { copyFile, lstat, mkdtemp, readdir, readFile, realpath, rm, writeFile } 
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { Readable } from 'node:stream'
+import { alteredNumber } from '@writ/api/exact-numbers'
 import { TaskError } from '../handler.ts'
+import { resultAltered } from '../outcome.ts'
 import { INFO_FD, type Sandbox } from './sandbox.ts'
 
 /** Another try would come to the same. */
@@ -120,11 +122,18 @@ async function resultIn(file: string): Promise<unknown> {
   if (found === undefined) return { status: 'success', msg: 'No output data returned' }
   if (!found.isFile() || found.size > MAX_RESULT)
     throw new TaskError('SCRIPT_RESULT_INVALID', `The script's result is no file of at most ${MAX_RESULT} bytes`, NEVER)
+  let text: string
+  let result: unknown
   try {
-    return JSON.parse(await readFile(file, 'utf8'))
+    text = await readFile(file, 'utf8')
+    result = JSON.parse(text)
   } catch {
     throw new TaskError('SCRIPT_RESULT_INVALID', "The script's result is not JSON", NEVER)
   }
+  // Python has whole numbers of any length.
+  const altered = alteredNumber(text)
+  if (altered !== undefined) throw resultAltered(altered, 'SCRIPT_RESULT_INVALID')
+  return result
 }
 
 /** Runs to the end, or until aborted: then all of it is killed. Output and errors come as one, in lines. */
