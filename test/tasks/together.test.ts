@@ -725,11 +725,10 @@ scenario('of many what may be replayed is, and the answer says why the others we
   const replay = (limit: number) => system.admin.post<Answer>('/dead-letters/replay', { queue, limit })
   assert.deepEqual(shown(await replay(1)), { replayed: [rest[0]!.id], passed, left: 4 })
   assert.deepEqual(shown(await replay(9)), { replayed: [rest[1]!.id], passed, left: 3 })
+  // Nor are they replayed once more because of the state in which they ended.
   const again = await system.admin.post<Answer>('/tasks/replay', { queue, state: 'failed', limit: 9 })
   assert.equal(again.status, 200, JSON.stringify(again.body))
-  assert.deepEqual(shown(again).passed, passed)
-  const states = shown(again).replayed.slice(0, 2)
-  assert.deepEqual(states, [rest[0]!.id, rest[1]!.id])
+  assert.deepEqual([shown(again).passed, shown(again).replayed], [passed, []])
   assert.equal((await system.admin.post('/handlers/test.fails/enable')).status, 200)
   assert.deepEqual(shown(await replay(2)).replayed, [off[0]!.id, off[1]!.id])
 })

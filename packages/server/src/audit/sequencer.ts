@@ -51,7 +51,7 @@ export class LogAheadOfDatabase extends Error {
     const whose = project === INSTANCE ? 'the instance' : `project ${project}`
     super(
       `The log of ${whose} was published with ${published} entries, but the database knows ${stored}: an older database was put in place. ` +
-        'Start with the newest database, or run "writ restore --accept-loss" to close this log and continue in a new one that says so.',
+        'Start with the newest database, or run "writ restore --accept-loss --reason <why>" to close this log and continue in a new one that says so.',
     )
   }
 }

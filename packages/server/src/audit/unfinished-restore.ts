@@ -15,7 +15,7 @@ export class RestoreUnfinished extends Error {
       `A restore into ${dataDir} did not finish; going on would sign a second history. ${
         step === 'copying'
           ? 'Give "writ restore" the same backup again.'
-          : 'Run "writ restore --accept-loss" to finish it.'
+          : 'Run "writ restore --accept-loss --reason <why>" to finish it.'
       }`,
     )
   }

@@ -338,7 +338,7 @@ async function checkLogs({ folders }: OpenPlace, db: Database): Promise<Finding[
         'logs',
         'LOG_AHEAD',
         `${log.origin} was published with ${log.published} entries, the database knows ${log.stored}`,
-        'Put the newest database in place, or run "writ restore --accept-loss".',
+        'Put the newest database in place, or run "writ restore --accept-loss --reason <why>".',
       ),
     )
   const now = systemClock.now()
