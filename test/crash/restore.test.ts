@@ -139,7 +139,8 @@ async function backedUp() {
   return { folder, target, to: await prepareWrit({ folder: await makeFolder() }) }
 }
 
-test('a restore says what the store of artifacts does not have', async () => {
+/** A server that was stopped, with an artifact of each of these texts; `sums`: their SHA-256. */
+async function withArtifacts(texts: readonly string[]) {
   const folder = await makeFolder()
   const from = await prepareWrit({ folder })
   await from.start()
@@ -147,11 +148,16 @@ test('a restore says what the store of artifacts does not have', async () => {
   await open(from, 1, 'before')
   const run = await from.call('POST', '/runs', { run_type: 'proof', ticket_id: 1, finalize: 'manual' })
   const sums: string[] = []
-  for (const text of ['kept', 'lost']) {
+  for (const text of texts) {
     await from.upload(Number(run.body.number), `${text}.txt`, text)
     sums.push(createHash('sha256').update(text).digest('hex'))
   }
   await from.stop()
+  return { folder, from, sums }
+}
+
+test('a restore says what the store of artifacts does not have', async () => {
+  const { folder, from, sums } = await withArtifacts(['kept', 'lost'])
   const lost = sums[1]!
   const blobs = await readdir(path.join(from.dataDir, 'blobs'), { recursive: true })
   await rm(path.join(from.dataDir, 'blobs', blobs.find((name) => name.endsWith(lost))!))
@@ -166,18 +172,7 @@ test('a restore says what the store of artifacts does not have', async () => {
 })
 
 test('what a server takes away while it is backed up ends no backup, and takes nothing else along', async () => {
-  const folder = await makeFolder()
-  const from = await prepareWrit({ folder })
-  await from.start()
-  await from.login()
-  await open(from, 1, 'before')
-  const run = await from.call('POST', '/runs', { run_type: 'proof', ticket_id: 1, finalize: 'manual' })
-  const sums: string[] = []
-  for (const text of ['kept', 'erased']) {
-    await from.upload(Number(run.body.number), `${text}.txt`, text)
-    sums.push(createHash('sha256').update(text).digest('hex'))
-  }
-  await from.stop()
+  const { folder, from, sums } = await withArtifacts(['kept', 'erased'])
   const [kept, erased] = sums as [string, string]
   const target = path.join(folder, 'backup')
   const below = (dir: string) => readdirSync(dir, { recursive: true, encoding: 'utf8' })

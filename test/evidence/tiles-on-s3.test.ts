@@ -12,7 +12,7 @@ import { backends } from '../backends.ts'
 import { missingS3, type S3Server, startS3 } from '../servers/ceph-rgw.ts'
 import { missingBackend } from '../servers/missing-backend.ts'
 import { startProxy } from '../servers/proxy.ts'
-import { until } from '../test-system.ts'
+import { type TestSystem, until } from '../test-system.ts'
 import { ok } from '../verifies.ts'
 
 const skip = missingBackend('S3', missingS3())
@@ -30,6 +30,27 @@ const envOf = (s3: Pick<S3Server, 'endpoint' | 'accessKey' | 'secretKey' | 'regi
   MINIO_BUCKET: 'tiles',
   WRIT_CHECKPOINT_INTERVAL_MS: '100',
 })
+
+/** A server that reaches its store by a way that can be cut. */
+async function behindProxy(
+  scenario: (on: {
+    sys: TestSystem
+    way: Awaited<ReturnType<typeof startProxy>>
+    s3: S3Server
+    env: ReturnType<typeof envOf>
+  }) => Promise<void>,
+): Promise<void> {
+  const s3 = await startS3()
+  const way = await startProxy(Number(new URL(s3.endpoint).port))
+  try {
+    const env = envOf({ ...s3, endpoint: `http://127.0.0.1:${way.port}` })
+    await using sys = await backends()[0]!.start({ env })
+    await scenario({ sys, way, s3, env })
+  } finally {
+    await way.stop()
+    await s3.stop()
+  }
+}
 
 test('a server whose tiles are on S3 publishes, verifies, restarts and backs up as one on disk does', {
   skip,
@@ -117,96 +138,84 @@ test('a backup of tiles on S3 is restored into another bucket: its logs are ther
   }
 })
 
-test('while the store of the tiles is away, what reads the log is refused with a code, and what happens waits for it', {
-  skip,
-}, async () => {
-  const s3 = await startS3()
-  const way = await startProxy(Number(new URL(s3.endpoint).port))
-  try {
-    const env = envOf({ ...s3, endpoint: `http://127.0.0.1:${way.port}` })
-    await using sys = await backends()[0]!.start({ env })
-    const ticket = ok(await sys.admin.post<{ number: number }>('/tickets', { title: 'Before' })).number
-    await sys.settle()
-    await way.refuse()
-    // Accepted as ever: the event is in the database.
-    ok(await sys.admin.post('/tickets', { title: 'Meanwhile' }))
-    const refused = async (asked: Promise<{ status: number; body: unknown }>) => {
-      const { status, body } = await asked
-      const { code, retryable } = body as { code: string; retryable: boolean }
-      assert.deepEqual({ status, code, retryable }, { status: 503, code: 'LOG_UNAVAILABLE', retryable: true })
-    }
-    await refused(sys.admin.post('/audit/verify', {}))
-    await refused(sys.admin.get('/audit/log/files/checkpoint'))
-    await refused(sys.admin.get(`/evidence/trail?subject=ticket&id=${ticket}`))
-    await refused(sys.admin.post('/evidence/export', { subject: 'ticket', id: ticket }))
-    await way.mend()
-    await sys.settle()
-    await sys.check()
-    ok(await sys.admin.get('/audit/log/files/checkpoint'))
-  } finally {
-    await way.stop()
-    await s3.stop()
-  }
-})
-
-test('a store that loses its answers is asked again, and neither a tile nor a checkpoint is written twice', {
-  skip,
-}, async () => {
-  const s3 = await startS3()
-  const way = await startProxy(Number(new URL(s3.endpoint).port))
-  try {
-    const env = envOf({ ...s3, endpoint: `http://127.0.0.1:${way.port}` })
-    await using sys = await backends()[0]!.start({ env })
-    await sys.settle()
-    const { folder } = ok(await sys.admin.get<LogInfo>('/audit/log'))
-    const prefix = folder.replace('s3://', '/')
-    for (const file of ['tile/0/', 'tile/entries/', 'checkpoint']) {
-      // The put has gone on and is done; who asked for it hears that the connection was closed.
-      const done = way.cutAfter(`PUT ${prefix}${file}`)
-      ok(await sys.admin.post('/tickets', { title: `Lost: ${file}` }))
-      await done
+test(
+  'while the store of the tiles is away, what reads the log is refused with a code, and what happens waits for it',
+  {
+    skip,
+  },
+  () =>
+    behindProxy(async ({ sys, way }) => {
+      const ticket = ok(await sys.admin.post<{ number: number }>('/tickets', { title: 'Before' })).number
+      await sys.settle()
       await way.refuse()
+      // Accepted as ever: the event is in the database.
       ok(await sys.admin.post('/tickets', { title: 'Meanwhile' }))
+      const refused = async (asked: Promise<{ status: number; body: unknown }>) => {
+        const { status, body } = await asked
+        const { code, retryable } = body as { code: string; retryable: boolean }
+        assert.deepEqual({ status, code, retryable }, { status: 503, code: 'LOG_UNAVAILABLE', retryable: true })
+      }
+      await refused(sys.admin.post('/audit/verify', {}))
+      await refused(sys.admin.get('/audit/log/files/checkpoint'))
+      await refused(sys.admin.get(`/evidence/trail?subject=ticket&id=${ticket}`))
+      await refused(sys.admin.post('/evidence/export', { subject: 'ticket', id: ticket }))
       await way.mend()
       await sys.settle()
-    }
-    await sys.check()
-  } finally {
-    await way.stop()
-    await s3.stop()
-  }
-})
+      await sys.check()
+      ok(await sys.admin.get('/audit/log/files/checkpoint'))
+    }),
+)
 
-test('while the store is slow to say that a checkpoint is there, the day files are behind, and nobody changed them', {
-  skip,
-}, async () => {
-  const s3 = await startS3()
-  const way = await startProxy(Number(new URL(s3.endpoint).port))
-  try {
-    const env = envOf({ ...s3, endpoint: `http://127.0.0.1:${way.port}` })
-    await using sys = await backends()[0]!.start({ env })
-    await sys.settle()
-    const { folder: prefix, size } = ok(await sys.admin.get<LogInfo>('/audit/log'))
-    const done = way.cutAfter(`PUT ${prefix.replace('s3://', '/')}checkpoint`)
-    ok(await sys.admin.post('/tickets', { title: 'On its way' }))
-    await done
-    // Who verifies has another way to the store.
-    const { config } = loadConfig({
-      argv: [],
-      env: { ...env, MINIO_ENDPOINT: s3.endpoint, WRIT_DATA_DIR: path.join(sys.folder, 'data') },
-      cwd: sys.folder,
-    })
-    const verify = () => verifyOffline({ config: config!, project: 'default', patienceMs: 50 })
-    await until('the checkpoint is in the store', async () => (await verify()).size > size)
-    const report = await verify()
-    assert.deepEqual([report.ok, report.code, report.index], [false, 'DAY_FILES_BEHIND', size])
-    assert.match(report.reason!, /the writer of .*audit is 1 entry behind; what it has written is right/)
-    await way.mend()
-    await sys.settle()
-    assert.equal((await verify()).code, null)
-    await sys.check()
-  } finally {
-    await way.stop()
-    await s3.stop()
-  }
-})
+test(
+  'a store that loses its answers is asked again, and neither a tile nor a checkpoint is written twice',
+  {
+    skip,
+  },
+  () =>
+    behindProxy(async ({ sys, way }) => {
+      await sys.settle()
+      const { folder } = ok(await sys.admin.get<LogInfo>('/audit/log'))
+      const prefix = folder.replace('s3://', '/')
+      for (const file of ['tile/0/', 'tile/entries/', 'checkpoint']) {
+        // The put has gone on and is done; who asked for it hears that the connection was closed.
+        const done = way.cutAfter(`PUT ${prefix}${file}`)
+        ok(await sys.admin.post('/tickets', { title: `Lost: ${file}` }))
+        await done
+        await way.refuse()
+        ok(await sys.admin.post('/tickets', { title: 'Meanwhile' }))
+        await way.mend()
+        await sys.settle()
+      }
+      await sys.check()
+    }),
+)
+
+test(
+  'while the store is slow to say that a checkpoint is there, the day files are behind, and nobody changed them',
+  {
+    skip,
+  },
+  () =>
+    behindProxy(async ({ sys, way, s3, env }) => {
+      await sys.settle()
+      const { folder: prefix, size } = ok(await sys.admin.get<LogInfo>('/audit/log'))
+      const done = way.cutAfter(`PUT ${prefix.replace('s3://', '/')}checkpoint`)
+      ok(await sys.admin.post('/tickets', { title: 'On its way' }))
+      await done
+      // Who verifies has another way to the store.
+      const { config } = loadConfig({
+        argv: [],
+        env: { ...env, MINIO_ENDPOINT: s3.endpoint, WRIT_DATA_DIR: path.join(sys.folder, 'data') },
+        cwd: sys.folder,
+      })
+      const verify = () => verifyOffline({ config: config!, project: 'default', patienceMs: 50 })
+      await until('the checkpoint is in the store', async () => (await verify()).size > size)
+      const report = await verify()
+      assert.deepEqual([report.ok, report.code, report.index], [false, 'DAY_FILES_BEHIND', size])
+      assert.match(report.reason!, /the writer of .*audit is 1 entry behind; what it has written is right/)
+      await way.mend()
+      await sys.settle()
+      assert.equal((await verify()).code, null)
+      await sys.check()
+    }),
+)

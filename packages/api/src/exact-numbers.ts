@@ -61,6 +61,12 @@ export function isAltered(number: string): boolean {
   return Math.abs(value) < 1e21 ? String(value) !== number : BigInt(value) !== BigInt(number)
 }
 
+/** A number, a whole one as a bigint, as JSON takes it to be sent; undefined where it would be read as another. */
+export function asSent(number: number | bigint): number | undefined {
+  const value = Number(number)
+  return Number.isFinite(value) && !(typeof number === 'bigint' && isAltered(String(number))) ? value : undefined
+}
+
 function nameOf(text: string): string {
   try {
     return String(JSON.parse(text))

@@ -1,4 +1,4 @@
-import { isAltered } from '@writ/api/exact-numbers'
+import { asSent } from '@writ/api/exact-numbers'
 import { type Document, isScalar, LineCounter, parseDocument, visit } from 'yaml'
 import { usage } from './failure.ts'
 
@@ -14,8 +14,8 @@ export function yamlOf(file: string, text: string): unknown {
   visit(parsed, {
     Scalar(_, node) {
       if (!isScalar(node) || (typeof node.value !== 'bigint' && typeof node.value !== 'number')) return
-      const value = Number(node.value)
-      if (!Number.isFinite(value) || (typeof node.value === 'bigint' && isAltered(String(node.value))))
+      const value = asSent(node.value)
+      if (value === undefined)
         throw usage(
           `${file} has a number that would not keep all its digits, at line ${lines.linePos(node.range?.[0] ?? 0).line}`,
           'Write it as text, in quotes.',

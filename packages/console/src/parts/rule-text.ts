@@ -1,4 +1,4 @@
-import { isAltered } from '@writ/api/exact-numbers'
+import { asSent } from '@writ/api/exact-numbers'
 import { type Document, isMap, isSeq, LineCounter, type Node, parseDocument, type Scalar, stringify, visit } from 'yaml'
 
 /** A rule set as people write it: YAML, or JSON, which is YAML too. The same file as that of `writ rules`. */
@@ -45,8 +45,8 @@ function readNumbers(document: Document.Parsed): Scalar | undefined {
   visit(document, {
     Scalar(_, node) {
       if (typeof node.value !== 'bigint' && typeof node.value !== 'number') return
-      const value = Number(node.value)
-      if (!Number.isFinite(value) || (typeof node.value === 'bigint' && isAltered(String(node.value)))) {
+      const value = asSent(node.value)
+      if (value === undefined) {
         altered = node
         return visit.BREAK
       }

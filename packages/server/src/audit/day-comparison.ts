@@ -1,6 +1,7 @@
-import { type FileHandle, open } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { equalBytes } from '@writ/tlog'
+import { ifThere } from '../platform/if-there.ts'
 import {
   type DayEvent,
   dayOf,
@@ -113,13 +114,8 @@ function readableLines(row: DayEvent): readonly string[] {
 
 /** Fewer bytes where the file ends; none if there is no such file, which holds no line then. */
 async function readPiece(path: string, from: number, length: number): Promise<Uint8Array> {
-  let file: FileHandle
-  try {
-    file = await open(path)
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return new Uint8Array()
-    throw error
-  }
+  const file = await ifThere(open(path), null)
+  if (file === null) return new Uint8Array()
   try {
     const bytes = Buffer.allocUnsafe(length)
     let read = 0

@@ -2,6 +2,7 @@ import { createReadStream } from 'node:fs'
 import { open, readdir, readFile, rename, rm, stat, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { ifThere } from '../platform/if-there.ts'
 import { makeFolder } from '../platform/make-folder.ts'
 import { type DayEvent, dayOf, isErased, jsonlLine, jsonlName, readableLine, readableName } from './day-file.ts'
 import { replaceFile, syncDirectory } from './durable-file.ts'
@@ -122,23 +123,15 @@ export async function openDayFiles(dir: string): Promise<DayFiles> {
 const DAY = /^audit_(\d{4}-\d\d-\d\d)\.jsonl$/
 
 async function load(file: string): Promise<Memory> {
-  try {
-    return JSON.parse(await readFile(file, 'utf8')) as Memory
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return { cursor: 0, shard: 0, files: {} }
-    throw error
-  }
+  const text = await ifThere(readFile(file, 'utf8'), null)
+  return text === null ? { cursor: 0, shard: 0, files: {} } : (JSON.parse(text) as Memory)
 }
 
 function ignoreMissing(error: NodeJS.ErrnoException) {
   if (error.code !== 'ENOENT') throw error
 }
 
-const sizeOf = (path: string) =>
-  stat(path).then(
-    ({ size }) => size,
-    (error: NodeJS.ErrnoException) => (error.code === 'ENOENT' ? 0 : Promise.reject(error)),
-  )
+const sizeOf = async (path: string) => (await ifThere(stat(path), { size: 0 })).size
 
 /** In slices: thousands of lines are tens of milliseconds, in which nobody else would be answered. */
 async function linesOf(rows: readonly DayEvent[], lineOf: (row: DayEvent) => string): Promise<string> {

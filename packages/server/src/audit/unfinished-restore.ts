@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { ifThere } from '../platform/if-there.ts'
 
 /**
  * A file of the data directory while a restore is under way. What it puts back knows nothing of what was signed after the backup: until
@@ -23,10 +24,7 @@ export class RestoreUnfinished extends Error {
 
 /** What a restore was doing when it was stopped: `copying` the backup, or `continuing` the logs. Null where none was. */
 export async function loadUnfinishedRestore(dataDir: string): Promise<'copying' | 'continuing' | null> {
-  const text = await readFile(join(dataDir, UNFINISHED_RESTORE), 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return null
-    throw error
-  })
+  const text = await ifThere(readFile(join(dataDir, UNFINISHED_RESTORE), 'utf8'), null)
   if (text === null) return null
   return text.trim() === 'continuing' ? 'continuing' : 'copying'
 }

@@ -92,13 +92,13 @@ export async function verifyProjectLog(options: VerifyOptions): Promise<VerifyRe
     for (const [i, one] of logs.entries()) {
       log = one
       at = undefined
-      const next = logs[i + 1]
+      const following = logs.slice(i + 1)
+      const [next] = following
       if (one.closed_at === null && next) throw new Found(notContinued(one, next))
       if (one.dropped_at !== null) {
-        await drops.expect(one, logs.slice(i + 1), kept.get(one.origin) ?? [])
+        await drops.expect(one, following, kept.get(one.origin) ?? [])
         continue
       }
-      const following = logs.slice(i + 1)
       const end = await findContinuation(one.origin, following, firstRows)
       if (next && !end) throw new Found(notContinued(one, next))
       const reader = await openLogReader(folders, one.project_id, one.shard)

@@ -1,6 +1,6 @@
 // JSON Schema of whole numbers of any length. Ajv knows the numbers of JavaScript only: it is given rounded ones, for types and shapes, and
 // whatever compares a value looks at the exact one at the same place.
-import { _, type Ajv } from 'ajv'
+import { _, type Ajv, type FuncKeywordDefinition } from 'ajv'
 import type { KeywordErrorCxt } from 'ajv/dist/types/index.js'
 
 /** The data with rounded numbers for those that are a bigint; the very same where there is none. */
@@ -18,6 +18,7 @@ export function withoutLong(value: unknown): unknown {
     : value
 }
 
+type Numeric = bigint | number
 interface Exact {
   readonly exact: unknown
 }
@@ -25,33 +26,34 @@ interface Place {
   readonly instancePath: string
 }
 
+/** Another meaning of a keyword that Ajv knows. */
+export function replaceKeyword(ajv: Ajv, definition: FuncKeywordDefinition & { readonly keyword: string }): void {
+  ajv.removeKeyword(definition.keyword)
+  ajv.addKeyword(definition)
+}
+
 /** Replaces what compares values. Validators of it are called with `{ exact }` as their `this`. */
 export function withExactNumbers(ajv: Ajv): Ajv {
   // The schema was examined by another instance; as data of the meta-schema it has no context.
   ajv.opts.validateSchema = false
   const compares = {
-    minimum: ['>=', (value: bigint, limit: bigint | number) => value >= limit],
-    maximum: ['<=', (value: bigint, limit: bigint | number) => value <= limit],
-    exclusiveMinimum: ['>', (value: bigint, limit: bigint | number) => value > limit],
-    exclusiveMaximum: ['<', (value: bigint, limit: bigint | number) => value < limit],
+    minimum: ['>=', (value: Numeric, limit: Numeric) => value >= limit],
+    maximum: ['<=', (value: Numeric, limit: Numeric) => value <= limit],
+    exclusiveMinimum: ['>', (value: Numeric, limit: Numeric) => value > limit],
+    exclusiveMaximum: ['<', (value: Numeric, limit: Numeric) => value < limit],
   } as const
-  const plain = (value: number, limit: number, sign: string) =>
-    sign === '>=' ? value >= limit : sign === '<=' ? value <= limit : sign === '>' ? value > limit : value < limit
-  for (const [keyword, [sign, holds]] of Object.entries(compares)) {
-    ajv.removeKeyword(keyword)
-    ajv.addKeyword({
+  for (const [keyword, [sign, holds]] of Object.entries(compares))
+    replaceKeyword(ajv, {
       keyword,
       type: 'number',
       schemaType: 'number',
       error: { message: ({ schema }: KeywordErrorCxt) => `must be ${sign} ${schema}` },
       validate(this: unknown, limit: number, data: number, _parent: unknown, place?: Place) {
         const value = exactAt(this, place)
-        return typeof value === 'bigint' ? holds(value, written(limit)) : plain(data, limit, sign)
+        return typeof value === 'bigint' ? holds(value, written(limit)) : holds(data, limit)
       },
     })
-  }
-  ajv.removeKeyword('multipleOf')
-  ajv.addKeyword({
+  replaceKeyword(ajv, {
     keyword: 'multipleOf',
     type: 'number',
     schemaType: 'number',
@@ -64,16 +66,14 @@ export function withExactNumbers(ajv: Ajv): Ajv {
   const exactly = (context: unknown, data: unknown, place: Place | undefined) =>
     // Names of properties stand at the place of their object.
     keyOf(typeof data === 'string' ? data : exactAt(context, place))
-  ajv.removeKeyword('const')
-  ajv.addKeyword({
+  replaceKeyword(ajv, {
     keyword: 'const',
     error: { message: 'must be equal to constant' },
     validate(this: unknown, wanted: unknown, data: unknown, _parent: unknown, place?: Place) {
       return exactly(this, data, place) === keyOf(wanted)
     },
   })
-  ajv.removeKeyword('enum')
-  ajv.addKeyword({
+  replaceKeyword(ajv, {
     keyword: 'enum',
     schemaType: 'array',
     error: {
@@ -85,8 +85,7 @@ export function withExactNumbers(ajv: Ajv): Ajv {
       return allowed.some((one) => keyOf(one) === value)
     },
   })
-  ajv.removeKeyword('uniqueItems')
-  ajv.addKeyword({
+  replaceKeyword(ajv, {
     keyword: 'uniqueItems',
     type: 'array',
     schemaType: 'boolean',
@@ -108,7 +107,7 @@ function exactAt(context: unknown, place: Place | undefined): unknown {
 }
 
 /** What a number of a schema was written as, if it is a whole one that JavaScript cannot count to. */
-function written(number: number): bigint | number {
+function written(number: number): Numeric {
   if (!Number.isInteger(number) || Number.isSafeInteger(number)) return number
   return Math.abs(number) < 1e21 ? BigInt(String(number)) : BigInt(number)
 }

@@ -4,6 +4,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js'
 import type { Static, TSchema } from 'typebox'
 import { Type } from 'typebox'
 import { Compile } from 'typebox/schema'
+import { once } from '../../platform/once.ts'
 import type { Handler } from './handler.ts'
 
 /** What a handler says of itself, wherever it runs; what is left out has the usual value. */
@@ -78,9 +79,5 @@ export function requireSchemas(contract: Pick<Contract, 'name' | 'input' | 'outp
   }
 }
 
-const once = <T>(make: () => T): (() => T) => {
-  let made: T | undefined
-  return () => (made ??= make())
-}
 const draft7 = once(() => new Ajv({ strict: false }))
 const draft2020 = once(() => new Ajv2020({ strict: false }))

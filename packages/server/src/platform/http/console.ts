@@ -3,6 +3,7 @@ import { readFile, stat } from 'node:fs/promises'
 import path from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import { AppError } from '../app-error.ts'
+import { ifThere } from '../if-there.ts'
 
 /** Of the bundle's files: they carry the hash of their contents in their names. `-` cannot begin a project's slug. */
 const FILES = '/app/-/'
@@ -63,7 +64,7 @@ export async function serveConsole(
       () => null,
     )
     if (from !== null && from !== html?.from) {
-      const text = await readIfThere(index)
+      const text = await ifThere(readFile(index), null)
       // The page stands at addresses of any depth; what it loads is named from the folder of the bundle.
       if (text) html = { text: text.toString('utf8').replaceAll('="./-/', `="${on.basePath}${FILES}`), from }
     }
@@ -78,12 +79,12 @@ export async function serveConsole(
     let bytes: Buffer | null = null
     for (const [coding, ending] of CODINGS) {
       if (!named(accepted, coding)) continue
-      bytes = await readIfThere(file + ending)
+      bytes = await ifThere(readFile(file + ending), null)
       if (!bytes) continue
       reply.header('content-encoding', coding)
       break
     }
-    bytes ??= await readIfThere(file)
+    bytes ??= await ifThere(readFile(file), null)
     if (!bytes) throw new AppError('ROUTE_NOT_FOUND')
     return reply
       .type(TYPES[path.extname(name)] ?? 'application/octet-stream')
@@ -125,12 +126,6 @@ export async function serveConsole(
         .send(body)
     })
 }
-
-const readIfThere = (file: string): Promise<Buffer | null> =>
-  readFile(file).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return null
-    throw error
-  })
 
 const MISSING = `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>%writ.name%</title></head><body><h1>The console was not built</h1><p>This server runs without it. Run <code>npm run build:console</code> and start the server again. The API is at <a href="%writ.prefix%/docs">%writ.prefix%/docs</a>.</p><p lang="zh-CN">控制台尚未构建：请运行 <code>npm run build:console</code>，然后重新启动服务器。</p></body></html>`
 

@@ -4,11 +4,12 @@ import { Ajv2020 } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
 import { RE2JS } from 're2js'
 import { Type } from 'typebox'
+import { once } from '../../../platform/once.ts'
 import { canonicalJson } from '../canonical-json.ts'
 import { firstEdition, fourthEdition } from '../formats/format.ts'
 import { versionsOf } from '../libraries.ts'
 import { compilePattern } from '../pattern.ts'
-import { withExactNumbers, withoutLong } from '../schema-numbers.ts'
+import { replaceKeyword, withExactNumbers, withoutLong } from '../schema-numbers.ts'
 import { readText } from '../text.ts'
 import { fileValidator, finding } from '../validator.ts'
 
@@ -111,11 +112,6 @@ function compileSchema(schema: Record<string, unknown> | boolean, version: Versi
   }
 }
 
-function once<T>(make: () => T): () => T {
-  let made: T | undefined
-  return () => (made ??= make())
-}
-
 function createAjv(schema: Record<string, unknown> | boolean, version: Version): Ajv | undefined {
   const Draft = version === 1 ? Ajv2020 : draftOf(schema)
   if (!Draft) return undefined
@@ -133,8 +129,7 @@ function createAjv(schema: Record<string, unknown> | boolean, version: Version):
   })
   addFormats.default(ajv)
   // Ajv compares every item with every other; this is linear.
-  ajv.removeKeyword('uniqueItems')
-  ajv.addKeyword({
+  replaceKeyword(ajv, {
     keyword: 'uniqueItems',
     type: 'array',
     schemaType: 'boolean',
