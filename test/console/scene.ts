@@ -131,10 +131,17 @@ export async function tabShows(page: Page, state: string): Promise<void> {
 
 /** Waits until nothing on the page is being loaded any more. */
 export async function settled(page: Page): Promise<void> {
-  await page
-    .locator('[role=status].loading, .whole[role=status], .mantine-Skeleton-root')
-    .first()
-    .waitFor({ state: 'detached' })
+  const loading = page.locator('[role=status].loading, .whole[role=status], .mantine-Skeleton-root')
+  try {
+    await loading.first().waitFor({ state: 'detached' })
+  } catch (error) {
+    // What is awaited says where it stands, and no more.
+    const around = await loading.first().evaluate((at) => {
+      const { parentElement } = at as unknown as { parentElement: { outerHTML: string } }
+      return parentElement.outerHTML.slice(0, 2_000)
+    })
+    throw new Error(`${page.url()} is still loading: ${around}`, { cause: error })
+  }
   await page.evaluate('document.fonts.ready')
 }
 

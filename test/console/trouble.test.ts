@@ -111,6 +111,24 @@ test('a page that was not yet loaded when the server went away comes when it is 
   await comesTo(() => page.locator('.connection-lost').count(), 0)
 })
 
+test('a browser that takes itself for offline reaches a server on its own machine', { skip }, async () => {
+  await using system = await startConsole()
+  await system.employee.post<Ticket>('/tickets', { title: 'One' })
+  await using tab = await openTab(system)
+  const { page } = tab
+  await tab.open('default')
+  await tab.signIn(system.employee)
+  await page.getByRole('heading', { level: 1 }).waitFor()
+  // What a browser tells when the last cable is out.
+  await page.evaluate("dispatchEvent(new Event('offline'))")
+  await page.locator('nav.side').getByRole('link', { name: 'Tickets' }).click()
+  await page.locator('.list-row a').first().click()
+  await page.getByLabel('Write a comment', { exact: true }).fill('still here')
+  await page.getByRole('button', { name: 'Comment' }).click()
+  await page.locator('.said', { hasText: 'still here' }).waitFor()
+  assert.deepEqual(tab.broken, [])
+})
+
 test('whoever closes a dialog or the menu by keyboard goes on where they were', { skip }, async () => {
   await using system = await startConsole()
   await system.admin.post('/tasks', { handler: 'system.ping' })

@@ -323,6 +323,48 @@ test('a browser that keeps nothing has everything but what was to be kept', { sk
   assert.deepEqual(tab.broken, [])
 })
 
+test('what is answered while the rest of its page is being drawn is shown', { skip }, async () => {
+  await using system = await startConsole()
+  const names = Array.from({ length: 8 }, (_, i) => `to ${i}`)
+  for (const name of names) {
+    const made = await system.admin.post('/webhooks', { name, url: 'http://127.0.0.1:9/', events: ['run.*'] })
+    assert.equal(made.status, 201, JSON.stringify(made.body))
+  }
+  await using tab = await openTab(system)
+  const { page } = tab
+  // The webhook is answered when its deliveries have come, and they some time later: each time at another place of the drawing.
+  await page.addInitScript(`{
+    const real = globalThis.fetch
+    let come = Promise.withResolvers()
+    let wait = 0
+    globalThis.fetch = async (url, init) => {
+      const answer = await real(url, init)
+      if (/\\/webhooks\\/[\\w-]+$/.test(url)) await come.promise
+      if (/\\/deliveries\\b/.test(url)) {
+        come.resolve()
+        come = Promise.withResolvers()
+        wait += 15
+        await new Promise((later) => setTimeout(later, wait))
+      }
+      return answer
+    }
+  }`)
+  await tab.open('default/notices')
+  await tab.signIn(system.admin)
+  await countOf(page.locator('tbody tr'), names.length)
+  // As slow as an old phone: a drawing takes long enough for answers to come in the middle of it.
+  const devtools = await page.context().newCDPSession(page)
+  await devtools.send('Emulation.setCPUThrottlingRate', { rate: 10 })
+  for (const name of names) {
+    await page.getByRole('link', { name, exact: true }).click()
+    await page.locator('.empty-title').waitFor()
+    await settled(page)
+    await page.goBack()
+    await countOf(page.locator('tbody tr'), names.length)
+  }
+  assert.deepEqual(tab.broken, [])
+})
+
 test('every page says that it is loading for as long as the server is silent, and asks once', { skip }, async () => {
   await using system = await startConsole()
   await using tab = await openTab(system)

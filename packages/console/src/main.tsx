@@ -19,8 +19,17 @@ if (location.hash.startsWith('#csrf_token=')) history.replaceState(null, '', loc
 
 const queries = new QueryClient({
   defaultOptions: {
-    queries: { retry: false, staleTime: 5_000, refetchOnReconnect: true },
-    mutations: { retry: false },
+    queries: {
+      retry: false,
+      staleTime: 5_000,
+      refetchOnReconnect: true,
+      // A browser that calls itself offline still reaches a server on its own machine or network.
+      networkMode: 'always',
+      // By itself the library draws a component again for what it has read of a query. A page that is drawn in pieces gives its query to
+      // parts that have not read it yet: what is answered in between would never be shown.
+      notifyOnChangeProps: 'all',
+    },
+    mutations: { retry: false, networkMode: 'always' },
   },
 })
 
