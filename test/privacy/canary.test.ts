@@ -173,6 +173,18 @@ for (const backend of backends()) {
         },
       ),
     )
+    await plant('trace', (text) =>
+      sys.employee.post(
+        '/tasks',
+        { handler: 'system.ping' },
+        {
+          headers: {
+            traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
+            tracestate: `vendor=${text.replaceAll(/[=,]/g, '-')}`,
+          },
+        },
+      ),
+    )
     await plant('foreign project', (text) => sys.employee.get('/tickets', { headers: { 'x-project': text } }))
     await plant('policy reason and hold', (reason) =>
       fine(sys.admin.post('/holds', { subject_type: 'ticket', subject_id: ticket.id, reason })),

@@ -65,6 +65,8 @@ export async function dispatcherOf(
     requestId: 'test',
     traceId: '0af7651916cd43dd8448eb211c80319c',
     spanId: null,
+    traceparent: null,
+    tracestate: null,
   })
   const read = <T>(work: (tx: Tx) => Promise<T>) => inProject(project, () => app.db.read(work))
   const asked = () => ({ caller: caller(), read })

@@ -206,6 +206,59 @@ test('what is due by the clock begins a trace of its own, also where several are
   }
 })
 
+for (const backend of backends())
+  for (const collects of [false, true])
+    test(`what is not recorded here is handed on as it came, ${collects ? 'as its caller records nothing' : 'as nobody collects'} (${backend.name})`, {
+      skip: backend.skip,
+    }, async () => {
+      const collector = await startCollector()
+      await using receiver = await startReceiver()
+      try {
+        await using sys = await backend.start({
+          env: collects
+            ? { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_EXPORTER_OTLP_HEADERS: 'x-tenant=plant%20A' }
+            : {},
+          testHandlers: [
+            handlerOf('test.parent', async (_, ctx) => {
+              const input = { urls: [`${receiver.url}/child`], data: {} }
+              return (await ctx.waitFor(await ctx.dispatch('child', { handler: 'proxy_forward', input }))).state
+            }),
+          ],
+        })
+        const trace = '4bf92f3577b34da6a3ce929d0e0e4736'
+        const traceparent = `00-${trace}-00f067aa0ba902b7-0${collects ? 0 : 1}`
+        const headers = { traceparent, tracestate: 'rojo=00f067aa0ba902b7, congo=t61rcWkgMzE' }
+        const handler = { name: 'addressed', url: `${receiver.url}/handler` }
+        ok(await sys.admin.post('/handlers', handler), 201)
+        const callback = { url: `${receiver.url}/callback` }
+        for (const task of [{ handler: 'test.parent', callback }, { handler: 'addressed' }]) {
+          const { id } = ok(await sys.admin.post<Submitted>('/tasks', task, { headers }), 201)
+          assert.equal(ok(await sys.admin.get<Task>(`/tasks/${id}/wait`)).state, 'completed')
+        }
+        await until('all were called', async () => receiver.received.length === 3)
+        for (const { headers: told } of receiver.received)
+          assert.deepEqual(
+            [told.traceparent, told.tracestate],
+            [traceparent, 'rojo=00f067aa0ba902b7,congo=t61rcWkgMzE'],
+          )
+
+        // Nothing was said of these: they are a trace of their own, which is recorded where somebody collects.
+        const own = ok(await sys.admin.post<Submitted>('/tasks', { handler: 'addressed' }), 201)
+        const { trace_id } = ok(await sys.admin.get<Task>(`/tasks/${own.id}/wait`))
+        const { headers: told } = receiver.received.at(-1)!
+        assert.match(String(told.traceparent), new RegExp(`^00-${trace_id}-[0-9a-f]{16}-01$`))
+        assert.equal(told.tracestate, undefined)
+        if (collects) {
+          const spansOf = (id: string) => collector.spans.filter(({ traceId }) => traceId === id).length
+          await until('its spans came', async () => spansOf(trace_id) === 3)
+          assert.equal(spansOf(trace), 0)
+        }
+        await sys.check()
+      } finally {
+        collector.close()
+      }
+    })
+
 test('a collector that is away costs nothing but spans', async () => {
   await using sys = await TestSystem.start({ env: { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1' } })
   const { id } = ok(await sys.admin.post<Submitted>('/tasks', { handler: 'system.ping' }), 201)

@@ -543,6 +543,11 @@ export const ClaimedTask = Type.Object({
   ends_in_ms: Type.Integer({ description: 'until the attempt is out of time' }),
   concurrency_key: nullable(Type.String()),
   traceparent: Type.String({ description: 'the trace that this attempt is part of (W3C Trace Context)' }),
+  tracestate: Type.Optional(
+    Type.String({
+      description: 'what the tracing systems of whoever dispatched it keep in that trace, to be sent beside it',
+    }),
+  ),
 })
 export type ClaimedTask = Static<typeof ClaimedTask>
 

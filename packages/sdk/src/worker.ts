@@ -201,8 +201,8 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
   /** What the work may do with other tasks: each is asked of the server, under the lease. */
   function childrenOf(
     work: Work,
-  ): Pick<HandlerContext, 'dispatch' | 'waitFor' | 'concurrencyKey' | 'pauseKey' | 'traceparent'> {
-    const { lease, concurrency_key, traceparent } = work.task
+  ): Pick<HandlerContext, 'dispatch' | 'waitFor' | 'concurrencyKey' | 'pauseKey' | 'traceparent' | 'tracestate'> {
+    const { lease, concurrency_key, traceparent, tracestate = null } = work.task
     return {
       async dispatch(name, task) {
         // What is no JSON is no server that is away.
@@ -226,6 +226,7 @@ export function createWorker(client: Client, options: WorkerOptions = {}): Worke
         await ask(work, (signal) => client.workers.pauseKey({ body, signal }))
       },
       traceparent,
+      tracestate,
     }
   }
 

@@ -764,6 +764,8 @@ CREATE TABLE public.runs (
     cancel_reason text,
     parent_span_id text,
     replaced_by_run_id text,
+    traceparent text,
+    tracestate text,
     CONSTRAINT runs_door_check CHECK ((door = 'dispatch'::text)),
     CONSTRAINT runs_finalize_check CHECK ((finalize = ANY (ARRAY['auto'::text, 'manual'::text]))),
     CONSTRAINT runs_run_type_check CHECK ((run_type = ANY (ARRAY['proof'::text, 'action'::text]))),

@@ -578,7 +578,7 @@ create table "runs" (
   callback text,
   tags text,
   metadata text,
-  journal_sha256 text, input_sealed text, result_sealed text, concurrency_key text, depends_on text, awaited integer not null default 0, cancel_reason text, parent_span_id text, replaced_by_run_id text,
+  journal_sha256 text, input_sealed text, result_sealed text, concurrency_key text, depends_on text, awaited integer not null default 0, cancel_reason text, parent_span_id text, replaced_by_run_id text, traceparent text, tracestate text,
   primary key (project_id, id),
   foreign key (project_id, ticket_id) references tickets (project_id, id)
 ) strict;

@@ -9,7 +9,7 @@ import { randomToken } from '../platform/ids.ts'
 import type { Logger } from '../platform/log.ts'
 import { redactor } from '../platform/redact/index.ts'
 import { retryAfterOf } from '../platform/retry-after.ts'
-import { spanIdOf, type Tracing, traceIdOf, traceparentOf } from '../platform/tracing.ts'
+import { type StoredTrace, spanIdOf, type Tracing, traceHeaders, traceIdOf } from '../platform/tracing.ts'
 import { createTrouble } from '../platform/trouble.ts'
 import { createTurns, type Turns } from '../platform/turns.ts'
 import { showEvent } from './event.ts'
@@ -34,7 +34,7 @@ export interface Delivering {
   /** What the dispatch door says of a task that has ended; undefined if it is gone. */
   dispatchBody(tx: Tx, runId: string): Promise<Record<string, unknown> | undefined>
   /** The traces that runs are part of, without those that are gone. */
-  tracesOf(tx: Tx, runIds: readonly string[]): Promise<ReadonlyMap<string, string>>
+  tracesOf(tx: Tx, runIds: readonly string[]): Promise<ReadonlyMap<string, StoredTrace>>
   readonly tracing: Tracing
   /** CloudEvents source of a project. */
   sourceOf(project: string): Promise<string>
@@ -63,7 +63,7 @@ const LOOK = 256
 interface Due {
   readonly webhook: store.WebhookRow | undefined
   readonly event: PlacedEvent
-  readonly trace: string | undefined
+  readonly trace: StoredTrace | undefined
 }
 
 /**
@@ -176,32 +176,33 @@ export function createDeliverer(on: Delivering): { run(stop: AbortSignal): Promi
     const body = told === null ? undefined : await on.db.read((tx) => on.dispatchBody(tx, told))
     const source = await on.sourceOf(claim.project_id)
     const spanId = spanIdOf(`${claim.delivery_id}/${claim.fence}`)
-    const traceId = trace ?? traceIdOf(event.id)
+    const within = trace ?? { trace_id: traceIdOf(event.id), traceparent: null, tracestate: null }
     const sending = {
       event: showEvent(event, { source }),
       dispatched: body,
-      traceparent: traceparentOf(traceId, spanId),
+      trace: traceHeaders(within, spanId),
     }
     const attempt = await sendOnce(on, webhook, sending, stop)
     if (attempt === undefined) return undefined
-    on.tracing.record(() => ({
-      name: 'deliver',
-      kind: 'client',
-      traceId,
-      spanId,
-      parentSpanId: trace !== undefined && event.run_id ? spanIdOf(event.run_id) : null,
-      start: attempt.at,
-      end: attempt.at + attempt.durationMs,
-      attributes: {
-        'writ.webhook': webhook.id,
-        'writ.event': event.event_type,
-        ...(webhook.format === 'email' ? {} : { 'http.request.method': 'POST' }),
-        ...(attempt.status === null
-          ? {}
-          : { [webhook.format === 'email' ? 'writ.smtp_status' : 'http.response.status_code']: attempt.status }),
-      },
-      error: attempt.error,
-    }))
+    if (within.traceparent === null)
+      on.tracing.record(() => ({
+        name: 'deliver',
+        kind: 'client',
+        traceId: within.trace_id,
+        spanId,
+        parentSpanId: trace !== undefined && event.run_id ? spanIdOf(event.run_id) : null,
+        start: attempt.at,
+        end: attempt.at + attempt.durationMs,
+        attributes: {
+          'writ.webhook': webhook.id,
+          'writ.event': event.event_type,
+          ...(webhook.format === 'email' ? {} : { 'http.request.method': 'POST' }),
+          ...(attempt.status === null
+            ? {}
+            : { [webhook.format === 'email' ? 'writ.smtp_status' : 'http.response.status_code']: attempt.status }),
+        },
+        error: attempt.error,
+      }))
     return attempt
   }
 
@@ -252,10 +253,10 @@ function inTurns(
 async function sendOnce(
   on: Delivering,
   webhook: store.WebhookRow,
-  what: { event: Event; dispatched: Record<string, unknown> | undefined; traceparent: string },
+  what: { event: Event; dispatched: Record<string, unknown> | undefined; trace: Readonly<Record<string, string>> },
   stop: AbortSignal,
 ): Promise<Attempt | undefined> {
-  const { event, dispatched, traceparent } = what
+  const { event, dispatched, trace } = what
   const at = on.clock.now()
   const started = performance.now()
   const ended = (rest: Pick<Attempt, 'status' | 'error' | 'answer' | 'askedMs'>): Attempt => ({
@@ -294,7 +295,7 @@ async function sendOnce(
     answer = await on.egress.send({
       url,
       method: 'POST',
-      headers: { 'user-agent': 'Writ-Webhooks/1', traceparent, ...headers },
+      headers: { 'user-agent': 'Writ-Webhooks/1', ...trace, ...headers },
       credentials: own,
       body,
       timeoutMs: on.timeoutMs,

@@ -37,6 +37,8 @@ async function actFor(tx: Tx, userId: string, endpoint: string, at: number): Pro
     requestId: 'schedule',
     traceId: randomHex(16),
     spanId: null,
+    traceparent: null,
+    tracestate: null,
   }
 }
 

@@ -8,7 +8,7 @@ import { createAddressSet } from '../platform/http/client-address.ts'
 import { randomHex } from '../platform/ids.ts'
 import type { Logger } from '../platform/log.ts'
 import { redactor } from '../platform/redact/index.ts'
-import { parentOf } from '../platform/tracing.ts'
+import { parentOf, traceStateOf } from '../platform/tracing.ts'
 import { isSecret, parseApiToken, secretHash } from './api-token.ts'
 import { checkCsrf, sessionCookie } from './browser.ts'
 import type { Caller } from './caller.ts'
@@ -37,7 +37,7 @@ export interface Authenticator {
   settle(): Promise<void>
 }
 
-type Where = Pick<Caller, 'ip' | 'userAgent' | 'at' | 'requestId' | 'traceId' | 'spanId'>
+type Where = Pick<Caller, 'ip' | 'userAgent' | 'at' | 'requestId' | 'traceId' | 'spanId' | 'traceparent' | 'tracestate'>
 
 /**
  * Makes the authenticator. Credentials, first that is there: `Authorization: Bearer` (access token or API token),
@@ -151,16 +151,25 @@ export function createAuthenticator(options: {
   }
 
   function whereFrom(request: FastifyRequest): Where {
+    const parent = parentOf(request.headers.traceparent)
+    const recorded = options.traced && (parent?.sampled ?? true)
     return {
       // A peer that is gone already has no address.
       ip: request.clientIp || null,
       userAgent: redactor.text(request.headers['user-agent']?.slice(0, 255) ?? '') || null,
       at: clock.now(),
       requestId: request.id,
-      traceId: parentOf(request.headers.traceparent)?.traceId ?? randomHex(16),
+      traceId: parent?.traceId ?? randomHex(16),
       // Not of the request's id, which a caller may give to several requests of one trace.
-      spanId: options.traced ? randomHex(8) : null,
+      spanId: recorded ? randomHex(8) : null,
+      traceparent: recorded || !parent ? null : parent.header,
+      tracestate: parent && harmless(traceStateOf(request.headers.tracestate)),
     }
+  }
+
+  /** Null for a text with a secret in it: without the secret it would say something else. */
+  function harmless(text: string | null): string | null {
+    return text !== null && redactor.text(text) === text ? text : null
   }
 
   return { authenticate, settle: usage.settle }

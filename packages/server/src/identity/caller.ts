@@ -29,8 +29,12 @@ export interface Caller extends Actor, Asking {
   readonly requestId: string
   /** W3C trace id, 32 hex characters: the caller's, or ours. */
   readonly traceId: string
-  /** The span in it that what is asked for is a child of, 16 hex characters: the request's own. Null where nobody collects, or none asked. */
+  /** The span in it that what is asked for is a child of, 16 hex characters: the request's own. Null where it is not recorded, or none asked. */
   readonly spanId: string | null
+  /** The caller's `traceparent`, to be handed on as it came: where nothing of it is recorded here. Null where it is, or none came. */
+  readonly traceparent: string | null
+  /** The caller's `tracestate`. */
+  readonly tracestate: string | null
 }
 
 /** Source: OpenID Connect Core 1.0, section 2 (`auth_time`, `amr`); RFC 8176 (the words of `amr`). */

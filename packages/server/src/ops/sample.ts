@@ -109,6 +109,8 @@ async function fill(identity: Identity): Promise<Sample> {
     requestId: '',
     traceId: '',
     spanId: null,
+    traceparent: null,
+    tracestate: null,
   }
   for (const body of ASSETS) {
     try {

@@ -40,13 +40,72 @@ export const traceIdOf = (thing: string): string => hash('sha256', thing, 'hex')
 /** The header of a request that is part of a trace. Source: W3C Trace Context, 3.2. */
 export const traceparentOf = (traceId: string, spanId: string): string => `00-${traceId}-${spanId}-01`
 
-const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(?:-|$)/
+/** A version that is not ours may say more behind; what it says before that means the same. */
+const TRACEPARENT =
+  /^(?!ff)(?:00(?=.{53}$)|(?!00)[0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-|$)/
+const SAMPLED = 1
+/** What a caller's flags may say to others: `sampled`, and `random` of the next version. */
+const FLAGS = 3
+
+/** What a request says it is part of. */
+export interface TraceParent {
+  readonly traceId: string
+  readonly spanId: string
+  /** Whether the caller records the trace: what is done on its behalf is recorded then too, and otherwise by nobody. */
+  readonly sampled: boolean
+  /** The header to hand on where nothing is recorded here: whoever is asked next is a child of the caller then. */
+  readonly header: string
+}
 
 /** The trace and the span that a request says it is part of; null if its header says nothing valid. Source: W3C Trace Context, 3.2. */
-export function parentOf(traceparent: string | string[] | undefined): { traceId: string; spanId: string } | null {
-  const [, traceId, spanId] = typeof traceparent === 'string' ? (TRACEPARENT.exec(traceparent) ?? []) : []
-  return traceId === undefined || spanId === undefined ? null : { traceId, spanId }
+export function parentOf(traceparent: string | string[] | undefined): TraceParent | null {
+  const [, traceId, spanId, said] = typeof traceparent === 'string' ? (TRACEPARENT.exec(traceparent) ?? []) : []
+  if (traceId === undefined || spanId === undefined || said === undefined) return null
+  const flags = Number.parseInt(said, 16) & FLAGS
+  return {
+    traceId,
+    spanId,
+    sampled: (flags & SAMPLED) !== 0,
+    header: `00-${traceId}-${spanId}-${flags.toString(16).padStart(2, '0')}`,
+  }
 }
+
+const STATE_MEMBER = /^[a-z0-9][a-z0-9_\-*/@]{0,255}=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]$/
+const STATE_MEMBERS = 32
+const STATE_LENGTH = 512
+const STATE_LONG_MEMBER = 128
+
+/**
+ * What a request's `tracestate` says, to be handed on: members of the tracing systems before us. Null if it says nothing valid. Of more
+ * than 512 characters it leaves out the members of more than 128, and then the last. Source: W3C Trace Context, 3.3.
+ */
+export function traceStateOf(tracestate: string | string[] | undefined): string | null {
+  const members = String(tracestate ?? '')
+    .split(',')
+    .map((member) => member.trim())
+    .filter((member) => member !== '')
+  if (members.length > STATE_MEMBERS || !members.every((member) => STATE_MEMBER.test(member))) return null
+  const fits = (kept: readonly string[]) => kept.join().length <= STATE_LENGTH
+  let kept = fits(members) ? members : members.filter(({ length }) => length <= STATE_LONG_MEMBER)
+  while (!fits(kept)) kept = kept.slice(0, -1)
+  return kept.length === 0 ? null : kept.join()
+}
+
+/** The trace of a run as it is stored: `traceparent` only where it is handed on as it came. */
+export interface StoredTrace {
+  readonly trace_id: string
+  readonly traceparent: string | null
+  readonly tracestate: string | null
+}
+
+/** What whoever is asked on behalf of a run is told of its trace, as headers. `spanId`: what asks, if it is recorded. */
+export const traceHeaders = (
+  { trace_id, traceparent, tracestate }: StoredTrace,
+  spanId: string,
+): { traceparent: string; tracestate?: string } => ({
+  traceparent: traceparent ?? traceparentOf(trace_id, spanId),
+  ...(tracestate === null ? {} : { tracestate }),
+})
 
 /**
  * Sends spans in batches to a collector by OTLP over HTTP. Spans are recorded when they are over, with ids that were known

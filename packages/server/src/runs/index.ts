@@ -9,7 +9,7 @@ export { missingTask, runToSee, taskToSee } from './start.ts'
 export {
   type ArtifactRow,
   findRun,
-  findTraceIds,
+  findTraces,
   isTask,
   listFilesOfRuns,
   listRunsOfTicket,

@@ -163,6 +163,8 @@ async function insert(tx: Tx, caller: Caller, run: NewRun): Promise<void> {
     finalize: run.finalize,
     trigger: JSON.stringify({ trigger_type: 'api', triggered_by: personOf(caller) }),
     trace_id: caller.traceId,
+    traceparent: caller.traceparent,
+    tracestate: caller.tracestate,
     execution_context: JSON.stringify(context),
     validator_version: run.prepared.version,
     rules_version: run.prepared.rulesVersion,

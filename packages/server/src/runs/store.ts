@@ -4,6 +4,7 @@ import { listEvents } from '../audit/index.ts'
 import { countOf, inList, type ListPart, type Tx, totalOf } from '../platform/db/index.ts'
 import type { ArtifactsTable, RunsTable } from '../platform/db/tables.ts'
 import { firstIdAt } from '../platform/ids.ts'
+import type { StoredTrace } from '../platform/tracing.ts'
 import type { Ref } from '../tickets/index.ts'
 
 // All SQL of runs, artifacts and timers.
@@ -84,15 +85,15 @@ export async function wasRun(tx: Tx, ref: Ref): Promise<boolean> {
 }
 
 /** The traces that runs are part of, by their ids. */
-export async function findTraceIds(tx: Tx, runIds: readonly string[]): Promise<Map<string, string>> {
+export async function findTraces(tx: Tx, runIds: readonly string[]): Promise<Map<string, StoredTrace>> {
   if (runIds.length === 0) return new Map()
   const sorted = runIds.toSorted()
   // The bounds let partitions be left out.
-  const rows = await tx.sql<{ id: string; trace_id: string }>(
-    `select id, trace_id from runs where project_id = ?1 and ${inList(tx, 'id', '?2')} and id >= ?3 and id <= ?4`,
+  const rows = await tx.sql<{ id: string } & StoredTrace>(
+    `select id, trace_id, traceparent, tracestate from runs where project_id = ?1 and ${inList(tx, 'id', '?2')} and id >= ?3 and id <= ?4`,
     [tx.project, runIds, sorted[0]!, sorted.at(-1)!],
   )
-  return new Map(rows.map((row) => [row.id, row.trace_id]))
+  return new Map(rows.map((row) => [row.id, row]))
 }
 
 export const isTask = async (tx: Tx, ref: Ref): Promise<boolean> => (await findTask(tx, ref)) !== undefined

@@ -1,6 +1,6 @@
 import { KEY, type NewTask } from '@writ/api'
 import { append, SYSTEM } from '../../audit/index.ts'
-import { createActing } from '../../identity/index.ts'
+import { type Caller, createActing } from '../../identity/index.ts'
 import { AppError } from '../../platform/app-error.ts'
 import type { Blobs } from '../../platform/blobs/index.ts'
 import { type Clock, rfc3339 } from '../../platform/clock.ts'
@@ -24,7 +24,10 @@ const MAX_KEY = 200
 /** A task at work, as what it may ask the server for sees it. */
 export interface AtWork {
   readonly project: string
-  readonly row: Pick<store.WorkRow, 'id' | 'executed_by_id' | 'trace_id' | 'concurrency_key'>
+  readonly row: Pick<
+    store.WorkRow,
+    'id' | 'executed_by_id' | 'trace_id' | 'traceparent' | 'tracestate' | 'concurrency_key'
+  >
   readonly attempt: number
   /** Asked for, and locked, in the transaction of each change: without it the work is somebody else's by now, or over. */
   readonly lease: Pick<Lease, 'runId' | 'fence'>
@@ -176,7 +179,14 @@ export function createChildren(on: {
     const by = row.executed_by_id
     const caller = by && (await findCaller(project, by))
     if (!caller) throw never('DISPATCH_DENIED', 'Whoever dispatched this task may not dispatch tasks any more')
-    const asker = { ...caller, requestId: 'task', traceId: row.trace_id, spanId: attemptSpanId(row.id, work.attempt) }
+    const asker: Caller = {
+      ...caller,
+      requestId: 'task',
+      traceId: row.trace_id,
+      spanId: row.traceparent === null ? attemptSpanId(row.id, work.attempt) : null,
+      traceparent: row.traceparent,
+      tracestate: row.tracestate,
+    }
     const prepared = await on.prepare(asker, task)
     const begun = await inProject(project, () =>
       db.submit(dispatchChildren, { work, name, caller: asker, task: prepared }),

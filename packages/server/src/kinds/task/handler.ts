@@ -81,6 +81,8 @@ export interface TaskContext {
   pauseKey(key: string, until: Date | number): Promise<void>
   /** The trace that this attempt is part of, as the header of that name has it: W3C Trace Context. */
   readonly traceparent: string
+  /** What the tracing systems of whoever dispatched the task keep in it, to be sent beside it; null if nothing. */
+  readonly tracestate: string | null
   /** Kept with the run, redacted, up to 64 KiB of the newest lines. */
   log(line: string): void
   /**

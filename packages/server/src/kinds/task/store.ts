@@ -58,6 +58,8 @@ export type WorkRow = Pick<
   | 'callback'
   | 'trace_id'
   | 'parent_span_id'
+  | 'traceparent'
+  | 'tracestate'
   | 'executed_by_id'
   | 'deadline_at'
   | 'cancel_requested_at'
@@ -470,7 +472,7 @@ export async function totalTasks(tx: Tx, want: Wanted): Promise<StateTotal[]> {
 }
 
 const workColumns =
-  'id, number, handler, state, input, input_sha256, input_sealed, callback, trace_id, parent_span_id, executed_by_id, deadline_at, cancel_requested_at, unique_key, created_at, started_at, event_count, attempt, concurrency_key, cost_usd, queue, timeout_ms, max_attempts'
+  'id, number, handler, state, input, input_sha256, input_sealed, callback, trace_id, parent_span_id, traceparent, tracestate, executed_by_id, deadline_at, cancel_requested_at, unique_key, created_at, started_at, event_count, attempt, concurrency_key, cost_usd, queue, timeout_ms, max_attempts'
 
 /** What workers need of these tasks, by id. The bounds let partitions be left out. */
 export async function loadWork(tx: Tx, ids: readonly string[]): Promise<Map<string, WorkRow>> {
@@ -645,7 +647,9 @@ export type NewTaskRow = Pick<
   | 'updated_at'
 > &
   // Only where one of those that are inserted together has one: each column costs.
-  Partial<Pick<Runs, 'concurrency_key' | 'depends_on' | 'parent_run_id' | 'parent_span_id'>>
+  Partial<
+    Pick<Runs, 'concurrency_key' | 'depends_on' | 'parent_run_id' | 'parent_span_id' | 'traceparent' | 'tracestate'>
+  >
 
 export const insertTasks = (tx: Tx, rows: readonly NewTaskRow[]): Promise<void> =>
   tx.insert(
@@ -665,6 +669,8 @@ export const workOf = (row: NewTaskRow): WorkRow => ({
   callback: row.callback,
   trace_id: row.trace_id,
   parent_span_id: row.parent_span_id ?? null,
+  traceparent: row.traceparent ?? null,
+  tracestate: row.tracestate ?? null,
   executed_by_id: row.executed_by_id,
   deadline_at: row.deadline_at,
   cancel_requested_at: null,

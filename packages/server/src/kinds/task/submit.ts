@@ -248,10 +248,12 @@ export function createSubmit(
     const last = numbered?.get('runs') ?? 0
     const dependsOn = await findDependencies(tx, all, ids, (i) => ownerOf(i)?.id ?? ids[i]!)
     const traced = fresh.some(({ caller }) => caller.spanId !== null)
+    const handedOn = fresh.some(({ caller }) => caller.traceparent !== null || caller.tracestate !== null)
     const rows = fresh.map((one, i) => ({
       ...rowOf(one, last - fresh.length + 1 + i),
       ...(special ? specialOf(one, dependsOn.get(one.id)) : {}),
       ...(traced ? { parent_span_id: one.caller.spanId } : {}),
+      ...(handedOn ? { traceparent: one.caller.traceparent, tracestate: one.caller.tracestate } : {}),
     }))
     const entries = rows.map((row, i) => ({
       runId: row.id,

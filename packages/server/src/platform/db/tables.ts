@@ -262,6 +262,8 @@ export interface RunsTable {
   depends_on: string | null
   awaited: Generated<number>
   parent_span_id: string | null
+  traceparent: string | null
+  tracestate: string | null
   replaced_by_run_id: string | null
 }
 

@@ -16,6 +16,7 @@ const context: TaskContext = {
   endsAt: null,
   signal: new AbortController().signal,
   traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`,
+  tracestate: null,
   step: (_, work) => work(),
   dispatch: async () => assert.fail('nothing is dispatched here'),
   waitFor: async () => assert.fail('nothing is waited for here'),

@@ -109,18 +109,22 @@ async function send(
     headers: Static<typeof Headers> | null | undefined
     timeout: number | null | undefined
   },
-  context: Pick<TaskContext, 'signal' | 'traceparent' | 'concurrencyKey' | 'pauseKey'>,
+  context: Pick<TaskContext, 'signal' | 'traceparent' | 'tracestate' | 'concurrencyKey' | 'pauseKey'>,
 ): Promise<Forwarded> {
   const began = performance.now()
   const took = () => Math.round(performance.now() - began)
   const { url, method } = asked
-  const { signal, traceparent, concurrencyKey } = context
+  const { signal, traceparent, tracestate, concurrencyKey } = context
   try {
     const inQuery = method === 'GET' || method === 'DELETE'
     const answer = await egress.send({
       url: inQuery ? withQuery(url, asked.data) : url,
       method,
-      headers: { traceparent, ...(inQuery ? {} : { 'content-type': 'application/json' }) },
+      headers: {
+        traceparent,
+        ...(tracestate === null ? {} : { tracestate }),
+        ...(inQuery ? {} : { 'content-type': 'application/json' }),
+      },
       credentials: asked.headers ?? {},
       ...(inQuery ? {} : { body: JSON.stringify(asked.data ?? {}) }),
       timeoutMs: (asked.timeout ?? DEFAULT_SECONDS) * 1_000,

@@ -221,12 +221,13 @@ async function run(task: Extract<ToChild, { say: 'run' }>): Promise<void> {
   try {
     const handler = (await handlersIn(task.file)).find((one) => one.name === task.name)
     if (!handler) throw new Error(`${task.file} has no handler ${task.name}`)
-    const { runId, project, attempt, traceparent, concurrencyKey } = task
+    const { runId, project, attempt, traceparent, tracestate, concurrencyKey } = task
     const value = await handler.run(JSON.parse(task.input), {
       runId,
       project,
       attempt,
       traceparent,
+      tracestate,
       concurrencyKey,
       signal: abort.signal,
       step: askStep,

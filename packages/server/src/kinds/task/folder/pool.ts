@@ -186,8 +186,17 @@ export function createHandlerPool(on: PoolSettings): HandlerPool {
       // How long a process takes to start is nothing to the task.
       await process.ready
       ctx.began?.()
-      const { runId, project, attempt, traceparent, concurrencyKey } = ctx
-      const task = { file, name, input: JSON.stringify(input ?? null), runId, project, attempt, traceparent }
+      const { runId, project, attempt, traceparent, tracestate, concurrencyKey } = ctx
+      const task = {
+        file,
+        name,
+        input: JSON.stringify(input ?? null),
+        runId,
+        project,
+        attempt,
+        traceparent,
+        tracestate,
+      }
       try {
         const answer = await process.ask({ say: 'run', ...task, concurrencyKey }, ctx)
         return answer.say === 'done' ? JSON.parse(answer.result) : null

@@ -46,6 +46,7 @@ export type ToChild =
       readonly project: string
       readonly attempt: number
       readonly traceparent: string
+      readonly tracestate: string | null
       readonly concurrencyKey: string | null
     }
   /** Do step `id`: it was not done before. */

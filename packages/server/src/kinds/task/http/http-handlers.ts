@@ -206,6 +206,7 @@ async function call(
       headers: {
         'content-type': 'application/json',
         traceparent: ctx.traceparent,
+        ...(ctx.tracestate === null ? {} : { tracestate: ctx.tracestate }),
         // The same at every attempt: whoever did the work and could not say so knows it again.
         ...signatureHeaders(secrets, { id: ctx.runId, at, body }),
       },
