@@ -140,6 +140,15 @@ test('a client over its limit is told when to come back; health never is', async
   assert.equal((await system.anonymous.get('//healthz')).status, 200)
 })
 
+test('what is asked where nothing is counts as well', async () => {
+  await using system = await TestSystem.start({ env: { WRIT_API_RATE_LIMIT: '20' } })
+  const asked = (i: number) => system.anonymous.get(i % 2 === 0 ? `/wp-login-${i}` : `//.git/${i}`)
+  const statuses = []
+  for (let i = 0; i < 21; i++) statuses.push((await asked(i)).status)
+  assert.deepEqual([statuses[0], statuses.at(-1)], [404, 429])
+  refused(await system.anonymous.get('/health'), 429, 'RATE_LIMITED')
+})
+
 test('addresses outside of ALLOWED_IPS meet 403 everywhere, and only a trusted proxy may speak for others', async () => {
   await using system = await TestSystem.start()
   await system.restart({ env: { ALLOWED_IPS: '10.0.0.0/8,192.168.1.7' } })

@@ -215,7 +215,9 @@ export async function createHttpServer(on: {
     )
     for (const method of [route.method].flat()) routes.push({ method: String(method), pattern })
   })
-  app.setNotFoundHandler((request) => {
+  // What is nowhere counts as well: who looks for doors asks for little else.
+  const counted = settings.rateLimit > 0 ? { preHandler: app.rateLimit() } : {}
+  app.setNotFoundHandler(counted, (request) => {
     const path = request.url.split('?')[0]!
     const methods = [...new Set(routes.filter((route) => route.pattern.test(path)).map((route) => route.method))]
     if (methods.length > 0) throw new AppError('METHOD_NOT_ALLOWED', {}, { headers: { allow: methods.join(', ') } })
