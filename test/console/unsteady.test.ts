@@ -335,17 +335,18 @@ test('what is answered while the rest of its page is being drawn is shown', { sk
   // The webhook is answered when its deliveries have come, and they some time later: each time at another place of the drawing.
   await page.addInitScript(`{
     const real = globalThis.fetch
-    let come = Promise.withResolvers()
+    const come = new Map()
     let wait = 0
     globalThis.fetch = async (url, init) => {
       const answer = await real(url, init)
-      if (/\\/webhooks\\/[\\w-]+$/.test(url)) await come.promise
-      if (/\\/deliveries\\b/.test(url)) {
-        come.resolve()
-        come = Promise.withResolvers()
+      const [, id, deliveries] = /\\/webhooks\\/([\\w-]+)(\\/deliveries)?/.exec(url) ?? []
+      if (id === undefined) return answer
+      if (!come.has(id)) come.set(id, Promise.withResolvers())
+      if (deliveries) {
+        come.get(id).resolve()
         wait += 15
         await new Promise((later) => setTimeout(later, wait))
-      }
+      } else await come.get(id).promise
       return answer
     }
   }`)

@@ -509,6 +509,31 @@ scenario('a task with the key of a live one is refused, or takes its place', asy
   assert.deepEqual(work.ran, ['second', 'third', 'free'])
 })
 
+scenario('of a batch the first task with a key says what becomes of the live one', async ({ system, by, work }) => {
+  type Batched = { id: string; duplicate: boolean }[]
+  const key = { handler: 'test.echo', unique_key: 'one' }
+  const replaces = { ...key, input: 'replaces', unique_policy: 'replace' }
+  const debounced = { ...key, input: 'debounced', debounce: { wait_ms: 5_000 } }
+  const first = await by.dispatch('test.waits', 'first', { unique_key: 'one' })
+  await until('it runs', async () => work.ran.includes('first'))
+  const batch = async (...tasks: object[]) => {
+    const { status, body } = await system.admin.post<Batched>('/tasks/batch', { tasks })
+    assert.equal(status, 201, JSON.stringify(body))
+    return body.map(({ id, duplicate }) => [id, duplicate])
+  }
+  const answered = [first.id, true]
+  assert.deepEqual(await batch({ ...key, input: 'no' }, replaces, debounced), [answered, answered, answered])
+  const rejects = { ...key, unique_policy: 'reject' }
+  const refused = await system.admin.post<{ code: string }>('/tasks/batch', { tasks: [rejects, replaces] })
+  assert.equal(refused.body.code, 'TASK_DUPLICATE')
+  assert.equal((await by.find(first.id)).state, 'running')
+  const [one, other] = await batch(replaces, { ...key, input: 'no' })
+  assert.deepEqual(other, [one![0], true])
+  assert.equal((await by.settled(first.id)).error_code, 'REPLACED')
+  assert.equal((await by.settled(String(one![0]))).result, 'replaces')
+  assert.deepEqual(work.ran, ['first', 'replaces'])
+})
+
 scenario('what is debounced runs once, after the last dispatch, with its input', async ({ system, by, work }) => {
   const soon = { unique_key: 'sync', debounce: { wait_ms: 5_000, max_wait_ms: 12_000 } }
   await assert.rejects(by.dispatch('test.echo', 0, { ...soon, run_at: '2999-01-01T00:00:00Z' }), {

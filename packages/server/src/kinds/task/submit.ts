@@ -29,7 +29,7 @@ import { dependencyFailed, settleWaiting } from './settle.ts'
 import * as store from './store.ts'
 import * as held from './store-held.ts'
 import { namePayloads } from './store-retention.ts'
-import { type Debounce, meetRivals, type UniquePolicy } from './unique.ts'
+import { type Debounce, firstOfKeys, meetRivals, type UniquePolicy } from './unique.ts'
 
 /** A task that was examined and may be submitted. Made by `prepareTask` or from a dead letter, and by nobody else. */
 export interface PreparedTask {
@@ -222,11 +222,13 @@ export function createSubmit(
       const key = all[i]!.task.uniqueKey
       return foldedInto(i) ?? (key === null ? undefined : owners?.get(key))
     }
+    const firsts = rivals ? firstOfKeys(all) : undefined
     for (const [i, { task }] of all.entries()) {
       const owner = task.uniqueKey === null ? undefined : ownerOf(i)
       if (!owner || owner.id === ids[i] || foldedInto(i)) continue
       // Whom another server put there since it was looked for is met when all of this is tried again.
-      if ((task.uniquePolicy === 'replace' || task.debounce !== null) && !ids.includes(owner.id))
+      const takesPlace = task.uniquePolicy === 'replace' || task.debounce !== null
+      if (takesPlace && firsts?.get(task.uniqueKey!) === i)
         throw new DatabaseConflict(new Error(`unique key ${task.uniqueKey} was taken meanwhile`))
       if (task.uniquePolicy === 'reject') throw new AppError('TASK_DUPLICATE', { key: task.uniqueKey!, task: owner.id })
     }

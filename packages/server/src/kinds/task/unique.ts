@@ -29,6 +29,7 @@ export type Met =
  * Looks for live tasks whose keys these dispatches replace or debounce. One that is replaced is cancelled while it waits, asked to stop
  * while it runs, and what it dispatched with it. One that is debounced gets the new input, unless it has begun: its steps are
  * of the old one. Then it is left alone and loses its key. Whoever claims it at the same time waits for this transaction, or passes it.
+ * Of those in `all` that have the same key the first counts: a later one would free a place that the first found taken, and be given it.
  * Answers by the place in `all`, for those that met one.
  */
 export async function meetRivals(
@@ -39,7 +40,8 @@ export async function meetRivals(
   ids: readonly string[],
 ): Promise<Map<number, Met>> {
   const met = new Map<number, Met>()
-  for (const [i, one] of all.entries()) {
+  for (const i of firstOfKeys(all).values()) {
+    const one = all[i]!
     const { uniqueKey, uniquePolicy, debounce } = one.task
     if (uniqueKey === null || (uniquePolicy !== 'replace' && debounce === null)) continue
     const rival = await store.lockRival(tx, uniqueKey)
@@ -67,6 +69,14 @@ export async function meetRivals(
     met.set(i, { after: rival.id })
   }
   return met
+}
+
+/** Where in `all` the first task with each unique key is. */
+export function firstOfKeys(all: readonly Accepted[]): Map<string, number> {
+  const firsts = new Map<string, number>()
+  for (const [i, { task }] of all.entries())
+    if (task.uniqueKey !== null && !firsts.has(task.uniqueKey)) firsts.set(task.uniqueKey, i)
+  return firsts
 }
 
 /** The waiting task gets the new input and waits anew; each such change is in the log. */
