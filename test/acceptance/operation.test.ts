@@ -45,6 +45,11 @@ verifies(
       [run.state, run.status, run.result_summary, run.stderr_log, run.error_code, run.exit_code],
       ['timeout', 'timeout', 'Run execution timed out', 'Execution exceeded timeout of 3 seconds', 'RUN_TIMEOUT', null],
     )
+    assert.equal(
+      Date.parse(run.timeout_at!) - Date.parse(run.started_at!),
+      3_000,
+      'it says when it is over at the latest',
+    )
     const [event] = ok(await sys.admin.get<AuditEvent[]>('/audit/events?event_type=run.timeout'))
     assert.deepEqual([event?.resource_id, event?.success], [id, false])
     assert.equal(ok(await sys.employee.get<Ticket>('/tickets/1')).status, 'failed')

@@ -324,3 +324,39 @@ for (const backend of backends())
       })
     await system.check()
   })
+
+for (const backend of backends())
+  test(`a request repeated after its token was rotated is done once, and another token has keys of its own (${backend.name})`, {
+    skip: backend.skip,
+  }, async () => {
+    await using system = await backend.start()
+    const { admin } = system
+    type Token = { id: string; token: string }
+    const rotate = async ({ id }: Token) => (await admin.post<Token>(`/tokens/${id}/rotate`)).body
+    const ask = async ({ token }: Token, title: string) => {
+      const response = await fetch(`${system.base}/api/v1/tickets`, {
+        method: 'POST',
+        headers: {
+          authorization: `Bearer ${token}`,
+          'content-type': 'application/json',
+          'idempotency-key': 'one-key',
+        },
+        body: JSON.stringify({ title }),
+      })
+      // A ticket or a problem.
+      const { id, code } = (await response.json()) as { id?: string; code?: string }
+      return { status: response.status, id, code, again: response.headers.get('idempotency-replayed') === 'true' }
+    }
+    const first = (await admin.post<Token>('/tokens', { name: 'deploys' })).body
+    const other = (await admin.post<Token>('/tokens', { name: 'reports' })).body
+    const made = await ask(first, 'Deploy')
+    assert.deepEqual([made.status, made.again], [200, false])
+    const second = await rotate(first)
+    const third = await rotate(second)
+    assert.deepEqual(await ask(second, 'Deploy'), { ...made, again: true })
+    assert.deepEqual(await ask(third, 'Deploy'), { ...made, again: true })
+    assert.equal((await ask(third, 'Another')).code, 'IDEMPOTENCY_MISMATCH')
+    const own = await ask(other, 'Report')
+    assert.deepEqual([own.status, own.again], [200, false])
+    assert.notEqual(own.id, made.id)
+  })

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { ScheduleDetail } from '@writ/api'
+import type { Handler } from '../../packages/server/src/kinds/task/index.ts'
 import { backends } from '../backends.ts'
 import { missingBackend } from '../servers/missing-backend.ts'
 import { missingRedis, startRedis } from '../servers/redis.ts'
@@ -89,6 +90,82 @@ for (const backend of backends())
         assert.equal(begunOf('hourly'), started.length)
         assert.equal(new Set(fires.map((fire) => fire.due_at)).size, fires.length)
         assert.ok(started.length > 0 && started.every((fire) => fire.due_at <= system.now()))
+        await system.check()
+      } finally {
+        await redis?.stop()
+      }
+    })
+
+for (const backend of backends())
+  for (const queue of ['database', backend.name === 'sqlite' ? 'memory' : 'redis'] as const)
+    test(`when the clock goes back, what waits for a try, a place, a start or a task waits no longer than it would have (${queue} on ${backend.name})`, {
+      skip: backend.skip || (queue === 'redis' && missingBackend('Redis', missingRedis())),
+    }, async () => {
+      const redis = queue === 'redis' ? await startRedis() : undefined
+      const begun: unknown[] = []
+      const open = Promise.withResolvers<null>()
+      const failOnce: Handler['run'] = async (input, ctx) => {
+        begun.push(`${input} ${ctx.attempt}`)
+        if (ctx.attempt === 1) throw new Error('not yet')
+        return null
+      }
+      try {
+        await using system = await backend.start({
+          fakeClock: true,
+          env: { QUEUE_BACKEND: queue, ...(redis ? { REDIS_URL: redis.url } : {}) },
+          testHandlers: [
+            handlerOf('test.wait', () => open.promise, { perKey: { concurrency: 1, rate: null } }),
+            handlerOf('test.rated', async () => null, {
+              perKey: { concurrency: null, rate: { limit: 1, periodMs: 60_000 } },
+            }),
+            handlerOf('test.flaky', failOnce, { maxAttempts: 2 }),
+            handlerOf('test.keyed', failOnce, { maxAttempts: 2, perKey: { concurrency: 1, rate: null } }),
+            handlerOf('test.noop', async () => null),
+          ],
+        })
+        const { id, number, username } = system.admin
+        const by = await dispatcherOf(system.app, { id, number, username, role: 'ops' }, { now: system.now })
+        const waiting = async (ref: string, what: string) =>
+          await until(`${ref} waits for ${what}`, async () => (await by.find(ref)).waiting_for === what)
+        const first = await by.dispatch('test.wait', 'first', { concurrency_key: 'one' })
+        await until('it runs', async () => (await by.find(first.id)).state === 'running')
+        const second = await by.dispatch('test.wait', 'second', { concurrency_key: 'one' })
+        const after = await by.dispatch('test.noop', 'after', { depends_on: [first.id] })
+        await by.settled((await by.dispatch('test.rated', 1, { concurrency_key: 'rate' })).id)
+        const rated = await by.dispatch('test.rated', 2, { concurrency_key: 'rate' })
+        const flaky = await by.dispatch('test.flaky', 'flaky')
+        const keyed = await by.dispatch('test.keyed', 'keyed', { concurrency_key: 'other' })
+        const later = await by.dispatch('test.noop', 'later', {
+          concurrency_key: 'named',
+          run_at: text(system.now() + HOUR),
+        })
+        await waiting(second.id, 'concurrency_key')
+        await waiting(after.id, 'dependencies')
+        await waiting(rated.id, 'concurrency_key')
+        await waiting(flaky.id, 'time')
+        await waiting(keyed.id, 'time')
+
+        const seen = system.log().split('the clock was set').length
+        system.setClock(-10 * HOUR)
+        await until('the worker saw it', async () => system.log().split('the clock was set').length > seen)
+        open.resolve(null)
+        assert.equal((await by.settled(second.id)).attempt, 1)
+        assert.equal((await by.settled(after.id)).attempt, 1)
+        // Not at once: the span is as long as it was.
+        assert.deepEqual(
+          [(await by.find(flaky.id)).attempt, (await by.find(keyed.id)).attempt, (await by.find(rated.id)).state],
+          [1, 1, 'pending'],
+        )
+        system.advance(2_000)
+        assert.equal((await by.settled(flaky.id)).attempt, 2)
+        assert.equal((await by.settled(keyed.id)).attempt, 2)
+        assert.equal((await by.find(rated.id)).state, 'pending')
+        system.advance(60_000)
+        assert.equal((await by.settled(rated.id)).attempt, 1)
+        // A time that somebody named is that time.
+        assert.equal((await by.find(later.id)).state, 'pending')
+        system.setClock(11 * HOUR)
+        assert.equal((await by.settled(later.id)).attempt, 1)
         await system.check()
       } finally {
         await redis?.stop()

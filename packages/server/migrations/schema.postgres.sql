@@ -958,6 +958,7 @@ CREATE TABLE public.tokens (
     expires_at bigint NOT NULL,
     last_used_at bigint,
     revoked_at bigint,
+    family_id text,
     CONSTRAINT tokens_role_check CHECK ((role = ANY (ARRAY['admin'::text, 'ops'::text, 'dev'::text, 'employee'::text, 'auditor'::text])))
 );
 

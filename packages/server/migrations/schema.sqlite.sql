@@ -781,7 +781,7 @@ create table tokens (
   expires_at integer not null,
   last_used_at integer,
   revoked_at integer
-) strict;
+, family_id text) strict;
 
 create index tokens_owner on tokens (project_id, user_id, id);
 

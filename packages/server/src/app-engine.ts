@@ -245,6 +245,7 @@ export async function openEngine(on: {
       await fireTimers(executing, tasks.fireTimer)
       await tasks.admitDue()
     },
+    clockSet: tasks.clockSet,
     leaseMs,
     pollMs: POLL_MS,
     graceMs: config.shutdownGraceSeconds * 1_000,

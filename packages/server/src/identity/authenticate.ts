@@ -105,7 +105,8 @@ export function createAuthenticator(options: {
         ...callerOf(access, where, access.project_slug, role),
         kind: 'token',
         id: access.token_id,
-        principal: `token:${access.token_id}`,
+        // Whoever repeats a request after the token was rotated repeats it.
+        principal: `token:${access.family_id}`,
         // A grant of the instance passes through a token only whole: the owner's, by a token that is admin.
         isInstanceAdmin: access.is_instance_admin === 1 && access.token_role === 'admin',
         scopes,

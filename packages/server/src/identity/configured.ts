@@ -72,6 +72,7 @@ export async function recordConfigured(identity: Identity, project: ProjectRow):
       expires_at: FOR_GOOD,
       last_used_at: null,
       revoked_at: null,
+      family_id: null,
     }
     await unlessThere(() =>
       inProject(project.id, () =>

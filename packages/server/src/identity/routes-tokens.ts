@@ -66,7 +66,7 @@ export const tokensHandlers = (_identity: Identity) =>
         return make(
           tx,
           caller,
-          { name: body.name, role, scopes: JSON.stringify(scopes), ip_ranges: JSON.stringify(from) },
+          { name: body.name, role, scopes: JSON.stringify(scopes), ip_ranges: JSON.stringify(from), family_id: null },
           endingWith(own, expiresAt),
           {
             type: 'token.created',
@@ -94,7 +94,8 @@ export const tokensHandlers = (_identity: Identity) =>
           )
         if (!(await shortenToken(tx, old.id, Math.min(old.expires_at, caller.at + OVERLAP_MS))))
           throw new AppError('TOKEN_NOT_FOUND')
-        return make(tx, caller, old, endingWith(own, caller.at + (old.expires_at - old.created_at)), {
+        const next = { ...old, family_id: old.family_id ?? old.id }
+        return make(tx, caller, next, endingWith(own, caller.at + (old.expires_at - old.created_at)), {
           type: 'token.rotated',
           action: `Rotated token named: ${old.name}`,
           details: { replaces: old.id },
@@ -147,7 +148,7 @@ function outsideOf(own: TokenRow, ranges: readonly string[]): number {
 async function make(
   tx: Tx,
   caller: Caller,
-  from: Pick<TokenRow, 'name' | 'role' | 'scopes' | 'ip_ranges'>,
+  from: Pick<TokenRow, 'name' | 'role' | 'scopes' | 'ip_ranges' | 'family_id'>,
   expiresAt: number,
   event: Pick<NewEvent, 'type' | 'action' | 'details'>,
 ) {
@@ -166,6 +167,7 @@ async function make(
     expires_at: expiresAt,
     last_used_at: null,
     revoked_at: null,
+    family_id: from.family_id,
   }
   await insertToken(tx, row)
   await append(tx, caller.at, caller, {

@@ -31,6 +31,8 @@ export interface SessionAccess extends Person {
 
 export interface TokenAccess extends Person {
   readonly token_id: string
+  /** Of the first of those that replaced each other. */
+  readonly family_id: string
   readonly prefix: string
   readonly secret_hash: string
   readonly token_role: Role
@@ -68,7 +70,7 @@ export function findSessions(
 /** API tokens by their public part, with the owner and the owner's role in the token's project. */
 export function findTokens(db: Source, prefixes: readonly string[]): Promise<TokenAccess[]> {
   return db.lookup<TokenAccess>(
-    `select t.id as token_id, t.prefix, t.secret_hash, t.role as token_role, t.scopes, t.ip_ranges, t.last_used_at,
+    `select t.id as token_id, coalesce(t.family_id, t.id) as family_id, t.prefix, t.secret_hash, t.role as token_role, t.scopes, t.ip_ranges, t.last_used_at,
             t.expires_at, t.revoked_at, p.slug as project_slug, ${person}
      from tokens t join users u on u.id = t.user_id join projects p on p.id = t.project_id
      left join memberships m on m.project_id = p.id and m.user_id = u.id

@@ -21,6 +21,7 @@ import {
   leaseColumns,
   leasesOf,
   mayHold,
+  renewLeases,
   unpausedAt,
 } from './rows.ts'
 
@@ -143,7 +144,9 @@ export function openLineQueue(on: { db: Database; base: Queue; line: Line; clock
       }
     },
     async clockSet(change) {
-      await base.clockSet(change)
+      await renewLeases(db, change)
+      // What fell due after the last sweep would stand in the line at a time that is still to come.
+      if (change.to < change.from) await line.sweep(change.from)
       await keepDue(db, change)
     },
     stop: base.stop,

@@ -12,6 +12,7 @@ import {
   leasesOf,
   mayHold,
   renewLeases,
+  ripenDue,
   sweepRows,
   unpausedAt,
 } from './rows.ts'
@@ -172,7 +173,10 @@ export function openPostgresQueue(db: Database): Queue {
       await limits.refresh()
       return sweepRows(db, now)
     },
-    clockSet: (change) => renewLeases(db, change),
+    async clockSet(change) {
+      await renewLeases(db, change)
+      if (change.to < change.from) await ripenDue(db, change)
+    },
     async stop(tx, runId) {
       const rows = await tx.sql(
         `update queue set stop = 1 where run_id = ?1 and project_id = ?2 and ${IS_HELD} returning run_id`,

@@ -146,8 +146,8 @@ export interface Queue {
   /** Ends what ran out, makes what fell due claimable, and says where there is something. */
   sweep(now: number): Promise<Swept>
   /**
-   * Somebody set the clock, from one time to another: every lease ends at `leaseUntil`, and what was due stays due. With `from` and
-   * `to` alike, as when a process begins, only leases that end later do: they were given by a clock that was ahead.
+   * Somebody set the clock, from one time to another: every lease ends at `leaseUntil`, and what was due stays due; what waits for
+   * another try keeps its time, which is for the caller to move. With `from` and `to` alike, as when a process begins, only leases that end later do: they were given by a clock that was ahead.
    */
   clockSet(change: { readonly from: number; readonly to: number; readonly leaseUntil: number }): Promise<void>
   /** Asks whoever holds the lease of a run to stop its work; false if nobody holds one. */

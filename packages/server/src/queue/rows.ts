@@ -207,6 +207,20 @@ export async function renewLeases(
   )
 }
 
+/**
+ * After the clock went back: what fell due after the last sweep is due, for no sweep would find it before that time comes again. Not what
+ * waits for another try: of that one cannot tell whether somebody has moved its time already.
+ */
+export const ripenDue = (db: Database, { from, to }: { from: number; to: number }): Promise<unknown> =>
+  inProject(INSTANCE, () =>
+    db.write((tx) =>
+      tx.sql(
+        'update queue set ready = 1 where ready = 0 and lease_until is null and failures = 0 and run_at > ?1 and run_at <= ?2',
+        [to, from],
+      ),
+    ),
+  )
+
 /** Whether there is something to sweep, and when the next falls due. Looks at the first entry of two indexes. */
 async function lookAhead(db: Database): Promise<{ due: number | null; lapse: number | null }> {
   const rows = await db.lookup<{ due: number | null; lapse: number | null }>(

@@ -103,6 +103,8 @@ async function start(tx: Tx, on: Executing, run: store.RunRow, attempt: number, 
     waiting_for: null,
     attempt,
     started_at: run.started_at ?? now,
+    // Until now that was the end of the wait for evidence.
+    timeout_at: now + on.timeoutSeconds * 1_000,
     updated_at: now,
   } as const
   await store.updateRun(tx, run.id, change)

@@ -44,6 +44,8 @@ export interface WorkerSettings {
   endStopped(leases: readonly Lease[]): Promise<void>
   /** What falls due by the clock besides the queue. */
   timers(): Promise<void>
+  /** Somebody set the clock, as `Queue.clockSet` has it: hears of it before the queue, again where it failed, and in every process that saw it. */
+  clockSet(change: { readonly from: number; readonly to: number }): Promise<void>
   readonly leaseMs: number
   readonly pollMs: number
   readonly graceMs: number
@@ -292,6 +294,7 @@ export function createWorker(on: WorkerSettings): Worker {
   const minding = (now: number): Promise<void> =>
     lookAtClock(now, async ({ from, to }) => {
       if (from !== to) log.warn({ by_ms: to - from }, 'the clock was set, leases are counted from now')
+      await on.clockSet({ from, to })
       await queue.clockSet({ from, to, leaseUntil: now + on.leaseMs })
     })
 

@@ -19,6 +19,7 @@ import type { Handler, Handlers } from './handler.ts'
 import { admitDue } from './hold.ts'
 import type { HttpHandlers } from './http/http-handlers.ts'
 import type { Switches } from './http/switches.ts'
+import { keepSpans } from './keep-spans.ts'
 import { createKeys, type Keys } from './keys.ts'
 import { type LogPlace, readLog } from './log.ts'
 import { readJson, readResult } from './payload.ts'
@@ -82,6 +83,8 @@ export interface Tasks extends Cancelling, DeadLetters, Queues, Batches, Keys {
 
   /** Starts what may start under keys by time alone, in all projects. Called again and again. */
   admitDue(): Promise<void>
+  /** Somebody set the clock: what waits for a span, and not for a time that somebody named, waits for no longer. See `keepSpans`. */
+  clockSet(change: { readonly from: number; readonly to: number }): Promise<void>
   /** What running work may ask for. */
   readonly children: Children
 
@@ -230,6 +233,7 @@ export function createTasks(on: TasksOn): Tasks {
         { db: on.db, queue, change: (project, work) => inProject(project, () => on.db.write(work)) },
         on.clock.now(),
       ),
+    clockSet: (change) => keepSpans(on, change),
     children: createChildren({ ...on, prepare, accept }),
 
     async fireTimer(tx, { run_id: runId, what }) {

@@ -1,4 +1,4 @@
-import { inList, type ListPart, type Tx, textsOfList } from '../../platform/db/index.ts'
+import { forUpdate, inList, type ListPart, type Tx, textsOfList } from '../../platform/db/index.ts'
 import type { HeldTable } from '../../platform/db/tables.ts'
 
 // All SQL of what holds tasks back: keys with limits, and other tasks that have to end first.
@@ -151,6 +151,92 @@ export async function putBack(tx: Tx, runId: string, runAt: number | null): Prom
   )
   return row?.key ?? null
 }
+
+/** Of these keys the longest period of a rate, in milliseconds, that the contract of a task under it has; without those that have none. */
+export async function longestPeriods(tx: Tx, keys: readonly string[]): Promise<ReadonlyMap<string, number>> {
+  const rows = await tx.sql<{ key: string; longest: number | string | null }>(
+    `select key, max(rate_ms) as longest from held where project_id = ?1 and ${inList(tx, 'key', '?2')} group by key`,
+    [tx.project, keys],
+  )
+  return new Map(rows.flatMap(({ key, longest }) => (longest === null ? [] : [[key, Number(longest)]])))
+}
+
+/** Every project in which something waits for a time after `now`. What is held is in the queue, too, at a time that never comes. */
+export const listAheadProjects = (
+  db: { lookup<Row>(text: string, params: readonly (string | number)[]): Promise<Row[]> },
+  now: number,
+): Promise<{ project_id: string }[]> =>
+  db.lookup(
+    `select distinct project_id from queue where lease_until is null and run_at > ?1
+     union select distinct project_id from concurrency_keys where wake_at > ?1 or next_us > ?1 * 1000`,
+    [now],
+  )
+
+/** Names of keys behind one of which something is to be admitted, or the bucket is to be full, after `now`. */
+export async function listAheadKeys(tx: Tx, now: number, after: string, limit: number): Promise<string[]> {
+  const rows = await tx.sql<{ key: string }>(
+    `select key from concurrency_keys where project_id = ?1 and key > ?3 and (wake_at > ?2 or next_us > ?2 * 1000)
+     order by key limit ?4`,
+    [tx.project, now, after, limit],
+  )
+  return rows.map(({ key }) => key)
+}
+
+/** After the clock went back: what is held and whose time had come keeps it. */
+export const keepDueHeld = (tx: Tx, { from, to }: { readonly from: number; readonly to: number }): Promise<unknown> =>
+  tx.sql('update held set run_at = ?2 where project_id = ?1 and admitted = 0 and run_at > ?2 and run_at <= ?3', [
+    tx.project,
+    to,
+    from,
+  ])
+
+/** A task that waits for its next try, in the queue or, under a key, here. */
+export interface WaitingTry {
+  readonly run_id: string
+  readonly queue: string
+  readonly handler: string
+  readonly priority: number
+  readonly held: number
+  /** For how long it was to wait, from the end of the try before. */
+  readonly wait_ms: number
+}
+
+/** Of the tasks of the project that wait for a try, the first behind `after` that would wait for longer than their span. */
+export async function listLateTries(tx: Tx, now: number, after: string, limit: number): Promise<WaitingTry[]> {
+  const rows = await tx.sql<WaitingTry>(
+    `select q.run_id, q.queue, q.handler, q.priority, case when h.run_id is null then 0 else 1 end as held,
+       a.next_run_at - a.ended_at as wait_ms
+     from queue q
+     join attempts a on a.project_id = ?1 and a.run_id = q.run_id and a.next_run_at is not null
+       and a.attempt = (select max(b.attempt) from attempts b where b.project_id = ?1 and b.run_id = q.run_id)
+     left join held h on h.project_id = ?1 and h.run_id = q.run_id
+     where q.project_id = ?1 and q.run_id > ?3 and q.failures > 0 and q.lease_until is null and q.ready <> 1 and q.run_at > ?2
+       and coalesce(h.run_at, q.run_at) > ?2 + (a.next_run_at - a.ended_at)
+       and (h.run_id is null or (h.admitted = 0 and h.waits_for = 0))
+     order by q.run_id limit ?4`,
+    [tx.project, now, after, limit],
+  )
+  return rows.map((row) => ({ ...row, wait_ms: Number(row.wait_ms) }))
+}
+
+/** Of these those that still wait, and that nobody ends or claims before this transaction ends. */
+export async function lockWaiting(tx: Tx, runIds: readonly string[]): Promise<ReadonlySet<string>> {
+  // As whoever cancels: the run before its place.
+  const open = await tx.sql<{ id: string }>(
+    `select id from runs where project_id = ?1 and ${inList(tx, 'id', '?2')} and state = 'pending' order by id ${forUpdate(tx)}`,
+    [tx.project, runIds],
+  )
+  const rows = await tx.sql<{ run_id: string }>(
+    `select run_id from queue where project_id = ?1 and ${inList(tx, 'run_id', '?2')} and lease_until is null
+     order by run_id ${forUpdate(tx)}`,
+    [tx.project, open.map(({ id }) => id)],
+  )
+  return new Set(rows.map(({ run_id }) => run_id))
+}
+
+/** From when on a held task may be admitted. */
+export const setHeldTime = (tx: Tx, runId: string, runAt: number): Promise<unknown> =>
+  tx.sql('update held set run_at = ?3 where project_id = ?1 and run_id = ?2', [tx.project, runId, runAt])
 
 export interface KeyState {
   readonly key: string

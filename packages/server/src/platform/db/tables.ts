@@ -76,6 +76,7 @@ export interface TokensTable {
   expires_at: number
   last_used_at: number | null
   revoked_at: number | null
+  family_id: string | null
 }
 
 export interface InvitesTable {

@@ -30,7 +30,7 @@ import { bodySchema, refusalOfForm } from './strict.ts'
 
 /** What the routes need to know of whoever asks; `project` is an id, or null outside projects. */
 export interface Asking {
-  /** Whose idempotency keys these are. */
+  /** Whose idempotency keys, pages and rate limits these are: a person, or an API token with those that it replaced. */
   readonly principal: string
   readonly project: string | null
 }
