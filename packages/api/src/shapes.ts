@@ -406,6 +406,7 @@ export const Trail = Type.Object({
   logs: Type.Array(
     Type.Object({
       shard: Type.Integer(),
+      closed: Type.Boolean(),
       origin: Type.String(),
       vkeys: Type.Array(Type.String()),
       checkpoint: nullable(
@@ -825,6 +826,8 @@ export type RuleTrial = Static<typeof RuleTrial>
 
 export const AuditEvent = Type.Object({
   id: Id,
+  /** Entries are counted from 0 in each log of the project; both are null until the event has its place. */
+  shard: nullable(Type.Integer()),
   log_index: nullable(Type.Integer()),
   event_type: words(Object.keys(auditEvents)),
   timestamp: Time,
@@ -842,6 +845,9 @@ export const AuditEvent = Type.Object({
   error_message: nullable(Type.String()),
   erased_index: Type.Optional(
     nullable(Type.Integer({ description: 'only for an erased payload: the entry that says why' })),
+  ),
+  erased_shard: Type.Optional(
+    nullable(Type.Integer({ description: 'only for an erased payload: the log that has that entry' })),
   ),
 })
 export type AuditEvent = Static<typeof AuditEvent>

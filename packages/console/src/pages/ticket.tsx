@@ -131,7 +131,7 @@ function Whole({ ticket, back }: { ticket: Ticket; back: ReactNode }) {
           </Section>
           <Section title={t('ticket.timeline')}>
             <Both of={[trail, comments]} lines={5}>
-              {({ verified }, said) => <Timeline verified={verified} comments={said} />}
+              {({ trail: shown, verified }, said) => <Timeline verified={verified} logs={shown.logs} comments={said} />}
             </Both>
             <AddComment ticket={ticket} />
           </Section>

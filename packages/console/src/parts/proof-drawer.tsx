@@ -8,6 +8,7 @@ import type { Check, VerifiedEntry, VerifiedTrail } from '../proof/verify-trail.
 import { sayFound } from '../words/index.ts'
 import { Mono, Time } from './bits.tsx'
 import { Code } from './code.tsx'
+import { areSeveral, useEntryNumber } from './entry-number.ts'
 import { useHappened } from './happened.ts'
 import { Icon } from './icons.tsx'
 import { type StationName, stationOfEvent } from './seal.ts'
@@ -87,6 +88,7 @@ function Proofs(props: {
 function Entry({ one, trail }: { one: VerifiedEntry; trail: Trail }) {
   const { t } = useTranslation()
   const told = useHappened()
+  const entryNumber = useEntryNumber(areSeveral(trail.logs))
   const { shown, entry, event, checks, statements } = one
   const signatures = trail.signatures.filter(({ statement }) =>
     statements.some(
@@ -101,7 +103,7 @@ function Entry({ one, trail }: { one: VerifiedEntry; trail: Trail }) {
       <header>
         <strong>{shown.event_type}</strong>
         <span className="dimmed">
-          #{shown.log_index} · <Time at={entry?.t ?? null} />
+          {entryNumber(shown.shard, shown.log_index)} · <Time at={entry?.t ?? null} />
         </span>
       </header>
       {event && <p className="small">{told({ ...(event as object), event_type: shown.event_type })}</p>}
@@ -173,7 +175,9 @@ function Rests({ trail, verified }: { trail: Trail; verified: VerifiedTrail }) {
         const vkey = log.vkeys.at(-1) ?? ''
         return (
           <div key={log.shard} className="rest">
-            <span className="small dimmed">{t('proof.logKey')}</span>
+            <span className="small dimmed">
+              {areSeveral(trail.logs) ? t('proof.logKeyOf', { shard: log.shard }) : t('proof.logKey')}
+            </span>
             <Mono value={vkey} keep={14} />
             <KeySeen origin={log.origin} vkey={log.vkeys[0] ?? ''} />
             {at && (

@@ -1,7 +1,9 @@
+import type { Trail } from '@writ/api'
 import type { Client } from '@writ/sdk'
 import { useTranslation } from 'react-i18next'
 import type { VerifiedTrail } from '../proof/verify-trail.ts'
 import { Person, Time } from './bits.tsx'
+import { areSeveral, useEntryNumber } from './entry-number.ts'
 import { Icon, type IconName } from './icons.tsx'
 import { plainText } from './plain-text.ts'
 import { stationOfEvent } from './seal.ts'
@@ -24,8 +26,10 @@ const wentWrong = (type: string) => /\.(failed|rejected|timeout|refused|approval
 const iconOf = (type: string): IconName => (wentWrong(type) ? 'cross' : (icons[stationOfEvent(type)] ?? 'dots'))
 
 /** Everything that happened, in one order: what the log says, and what people said to it. */
-export function Timeline({ verified, comments }: { verified: VerifiedTrail; comments: readonly Comment[] }) {
+export function Timeline(props: { verified: VerifiedTrail; logs: Trail['logs']; comments: readonly Comment[] }) {
+  const { verified, logs, comments } = props
   const { t, i18n } = useTranslation()
+  const entryNumber = useEntryNumber(areSeveral(logs))
   const items: Item[] = [
     ...verified.entries
       .filter(({ shown }) => shown.event_type !== 'ticket.commented' && shown.event_type !== 'artifact.verified')
@@ -68,7 +72,7 @@ export function Timeline({ verified, comments }: { verified: VerifiedTrail; comm
                 )}
                 {' · '}
                 <Time at={item.at} />
-                <span className="number"> · #{item.entry.shown.log_index}</span>
+                <span className="number"> · {entryNumber(item.entry.shown.shard, item.entry.shown.log_index)}</span>
               </p>
               {reasonOf(item.entry.event) !== '' && (
                 <p className="prose">

@@ -196,6 +196,7 @@ export const en = {
     restsText:
       'These keys, and this page, came from the server. Compare the keys with a copy from elsewhere; whoever trusts neither verifies a bundle with writ verify.',
     logKey: 'Key of the log',
+    logKeyOf: 'Key of log {{shard}}',
     checkpoint: 'Checkpoint of {{size}} entries',
     anchored: 'Witnesses stand for the first {{size}} entries: {{names}}.',
     notAnchored: 'No witness stands for this log yet.',
@@ -481,6 +482,9 @@ export const en = {
     proven:
       'Entry {{index}} is under the checkpoint of {{size}} entries: {{hashes}} hashes lead to its root. Computed in this page.',
     otherEntry: 'Entry {{index}} of the log is about another event.',
+    entryIn: 'log {{shard}} #{{index}}',
+    isDropped:
+      'The log that held this entry was dropped by retention: its last checkpoint stays, and proves nothing of single entries any more.',
   },
   settings: {
     me: 'My account',

@@ -200,6 +200,7 @@ export const zhCn: Words<typeof en> = {
     restsText:
       '这些密钥和本页面都来自服务器。请与从别处得到的密钥副本比对；两者都不信任时，用 writ verify 核验证据包。',
     logKey: '日志密钥',
+    logKeyOf: '日志 {{shard}} 的密钥',
     checkpoint: '{{size}} 个条目的检查点',
     anchored: '见证方为前 {{size}} 个条目作证：{{names}}。',
     notAnchored: '此日志尚无见证方。',
@@ -481,6 +482,8 @@ export const zhCn: Words<typeof en> = {
     prove: '证明日志包含它',
     proven: '条目 {{index}} 在 {{size}} 个条目的检查点之下：{{hashes}} 个哈希通向其根。由本页面计算。',
     otherEntry: '日志的条目 {{index}} 属于另一个事件。',
+    entryIn: '日志 {{shard}} #{{index}}',
+    isDropped: '包含此条目的日志已按保留策略删除：仅保留其最后的检查点，已无法证明单个条目。',
   },
   settings: {
     me: '我的账户',
