@@ -459,9 +459,12 @@ test('evidence is shown as what it is, and before beside after', { skip }, async
   await look('core.json')
   await page.locator('.preview pre', { hasText: '"hostname": "sw1"' }).waitFor()
   await shut()
-  await look('rack.png')
-  await page.waitForFunction("document.querySelector('.preview-image').naturalWidth === 2")
-  await shut()
+  // Once more, out of what is kept of it.
+  for (const _ of ['fetched', 'kept']) {
+    await look('rack.png')
+    await comesTo(() => page.evaluate("document.querySelector('.preview-image').naturalWidth"), 2)
+    await shut()
+  }
   await page.getByRole('button', { name: 'All files are there' }).click()
   await page
     .locator('h1 .state')
@@ -703,6 +706,7 @@ test('an event of a closed log is opened by its link, told with its log, and pro
 
   // A ticket that went on in the next log has entries of both.
   await tab.open('default/tickets/3')
+  await page.locator('.seal-stations').getByText('log 1 #').waitFor()
   const numbers = page.locator('.timeline .number')
   await numbers.filter({ hasText: 'log 0 #' }).first().waitFor()
   await countOf(numbers.filter({ hasText: /^ · #/ }), 0)

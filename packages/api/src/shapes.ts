@@ -460,6 +460,9 @@ export const Seal = Type.Object({
   entries: Type.Integer({ description: 'events that have a place in the log' }),
   pending: Type.Integer({ description: 'events that have none yet' }),
   last_index: nullable(Type.Integer()),
+  last_shard: nullable(
+    Type.Integer({ description: 'the log that has the last entry, where the project has several; else null' }),
+  ),
   sealed: Type.Boolean({ description: 'nothing is pending, and the last entry is under the published checkpoint' }),
   anchored: Type.Boolean({ description: 'a witness has signed beyond the last entry' }),
 })

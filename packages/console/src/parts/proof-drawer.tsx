@@ -1,6 +1,7 @@
 import { Drawer } from '@mantine/core'
 import type { Trail } from '@writ/api'
 import { toBase64 } from '@writ/tlog'
+import { useEffect } from 'react'
 import { useTranslation } from 'react-i18next'
 import { listed } from '../app/format.ts'
 import { preferences } from '../app/page-settings.ts'
@@ -205,11 +206,23 @@ function Rests({ trail, verified }: { trail: Trail; verified: VerifiedTrail }) {
   )
 }
 
+/** What this browser had kept of a log when the page was opened: what the page itself kept is nothing that was seen before. */
+const keptBefore = new Map<string, string | null>()
+
+function keyBefore(origin: string): string | null {
+  const name = `log-key ${origin}`
+  const before = keptBefore.has(origin) ? (keptBefore.get(origin) ?? null) : preferences.get(name)
+  keptBefore.set(origin, before)
+  return before
+}
+
 /** The first key of a log, as this browser first saw it. Public, so it may be kept; a change of it is worth a question. */
 function KeySeen({ origin, vkey }: { origin: string; vkey: string }) {
   const { t } = useTranslation()
-  const kept = preferences.get(`log-key ${origin}`)
-  if (kept === null) preferences.set(`log-key ${origin}`, vkey)
+  const kept = keyBefore(origin)
+  useEffect(() => {
+    if (kept === null) preferences.set(`log-key ${origin}`, vkey)
+  }, [kept, origin, vkey])
   const state = kept === null ? 'keyFirst' : kept === vkey ? 'keySame' : 'keyOther'
   return <span className={state === 'keyOther' ? 'small refusal' : 'small dimmed'}>{t(`proof.${state}`)}</span>
 }

@@ -3,6 +3,7 @@ import { useTranslation } from 'react-i18next'
 import { listed } from '../app/format.ts'
 import { useHere } from '../app/here.tsx'
 import { Person, Time } from './bits.tsx'
+import { useEntryNumber } from './entry-number.ts'
 import type { Station, StationName } from './seal.ts'
 
 /** How far something came, in words: what a screen reader says of the whole line. */
@@ -47,8 +48,10 @@ export function SealStations(props: {
   seal?: Seal | undefined
   open: (station: StationName) => void
 }) {
-  const { stations, open } = props
+  const { stations, seal, open } = props
   const { t } = useTranslation()
+  const shard = seal?.last_shard ?? null
+  const entryNumber = useEntryNumber(shard !== null)
   return (
     <ol className="seal-stations" aria-label={t('seal.title')}>
       {stations.map(({ name, state, who, when, index }) => (
@@ -66,7 +69,7 @@ export function SealStations(props: {
               {name === 'sealed' ? (
                 index !== null && index !== undefined ? (
                   <>
-                    #{index} ·{' '}
+                    {entryNumber(shard, index)} ·{' '}
                     {t(
                       state === 'witnessed'
                         ? 'seal.witnessed'
