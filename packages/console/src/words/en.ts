@@ -252,6 +252,9 @@ export const en = {
     reasonOptional: 'Reason (optional)',
     begun: 'You began this earlier and have not sent it.',
     startOver: 'Start over',
+    clockSkips: 'Clocks skip this time on that day. It is taken as {{taken}}.',
+    clockTwice:
+      'Clocks are set back, so this time comes twice. The first is taken, {{taken}}; the second is {{other}}.',
   },
   home: {
     hello: 'Hello, {{name}}',

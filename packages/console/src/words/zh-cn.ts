@@ -255,6 +255,8 @@ export const zhCn: Words<typeof en> = {
     reasonOptional: '理由（可选）',
     begun: '这是先前写了一部分、尚未发送的内容。',
     startOver: '重新开始',
+    clockSkips: '当天时钟调快，没有这个时间，按 {{taken}} 处理。',
+    clockTwice: '当天时钟回拨，这个时间出现两次：按第一次 {{taken}} 处理，第二次为 {{other}}。',
   },
   home: {
     hello: '{{name}}，你好',
