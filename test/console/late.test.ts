@@ -1,6 +1,7 @@
 /** What is shown is what was asked last: answers that come late, and what was made for an earlier look, are not shown for it. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { Trail } from '@writ/api'
 import type { Page, Route } from 'playwright-core'
 import { putStats, STEPS } from '../../packages/server/src/insight/store.ts'
 import { inProject } from '../../packages/server/src/platform/db/index.ts'
@@ -144,5 +145,29 @@ test('a key of a log is new as long as the page is open in which it was first se
   await tab.open('default/tickets/1')
   await look()
   await page.getByText('The same as this browser saw before.').waitFor()
+  assert.deepEqual(tab.broken, [])
+})
+
+test('what does not fit is said where it is read, and its seal is broken', { skip }, async () => {
+  await using system = await startConsole()
+  await fill(system)
+  await using tab = await openTab(system)
+  const { page } = tab
+  await page.route(/\/evidence\/trail\?/, async (route) => {
+    const response = await route.fetch()
+    const trail = (await response.json()) as Trail
+    const entries = trail.entries.map((one) =>
+      one.event_type === 'ticket.approved'
+        ? { ...one, payload: one.payload!.replace('window agreed', 'whatever') }
+        : one,
+    )
+    await route.fulfill({ response, json: { ...trail, entries } })
+  })
+  await tab.open('default/tickets/1')
+  await tab.signIn(system.admin)
+  const told = page.locator('.timeline li', { hasText: 'Something does not fit.' })
+  await told.filter({ hasText: 'Approved' }).waitFor()
+  await countOf(told, 1)
+  await page.locator('.seal-stations .seal-failed', { hasText: 'does not fit' }).waitFor()
   assert.deepEqual(tab.broken, [])
 })

@@ -188,6 +188,7 @@ function AskLimit({ of: { key, active }, close }: { of: ConcurrencyKey; close: (
       verb={t('key.limitVerb')}
       reason="must"
       ready={(concurrency !== null || rate !== undefined) && !soon}
+      filled={concurrency !== null || starts !== null || until !== ''}
       act={async (reason) => {
         await client.concurrencyKeys.limit({
           body: {
@@ -276,6 +277,7 @@ function AskKey({
       title={t(pauses ? 'key.pauseTitle' : 'key.resumeTitle', { key })}
       verb={t(pauses ? 'key.pauseVerb' : 'queue.resume')}
       ready={!pauses || at > now()}
+      filled={pauses}
       act={async () => {
         if (pauses) await client.concurrencyKeys.pause({ body: { key, until: new Date(at).toISOString() } })
         else await client.concurrencyKeys.resume({ body: { key } })

@@ -46,9 +46,15 @@ export function SealLine({ stations }: { stations: readonly Station[] }) {
 export function SealStations(props: {
   stations: readonly Station[]
   seal?: Seal | undefined
+  /** Something of what proves it was checked in this page and does not fit. */
+  broken?: boolean
   open: (station: StationName) => void
 }) {
-  const { stations, seal, open } = props
+  const { seal, broken = false, open } = props
+  // What the server says of the seal does not count against what was found here.
+  const stations = props.stations.map((one) =>
+    one.name === 'sealed' && broken ? { ...one, state: 'failed' as const } : one,
+  )
   const { t } = useTranslation()
   const shard = seal?.last_shard ?? null
   const entryNumber = useEntryNumber(shard !== null)
@@ -71,13 +77,15 @@ export function SealStations(props: {
                   <>
                     {entryNumber(shard, index)} ·{' '}
                     {t(
-                      state === 'witnessed'
-                        ? 'seal.witnessed'
-                        : state === 'done'
-                          ? 'seal.inLog'
-                          : state === 'open'
-                            ? 'seal.soFar'
-                            : 'seal.pending',
+                      state === 'failed'
+                        ? 'seal.broken'
+                        : state === 'witnessed'
+                          ? 'seal.witnessed'
+                          : state === 'done'
+                            ? 'seal.inLog'
+                            : state === 'open'
+                              ? 'seal.soFar'
+                              : 'seal.pending',
                     )}
                   </>
                 ) : (

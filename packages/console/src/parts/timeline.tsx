@@ -53,7 +53,7 @@ export function Timeline(props: { verified: VerifiedTrail; logs: Trail['logs']; 
             </div>
           </li>
         ) : (
-          <li key={item.key} className={wentWrong(item.entry.shown.event_type) ? 'went-wrong' : ''}>
+          <li key={item.key} className={wentWrong(item.entry.shown.event_type) || !item.entry.good ? 'went-wrong' : ''}>
             <span className="timeline-icon">
               <Icon name={iconOf(item.entry.shown.event_type)} size={13} />
             </span>
@@ -74,6 +74,11 @@ export function Timeline(props: { verified: VerifiedTrail; logs: Trail['logs']; 
                 <Time at={item.at} />
                 <span className="number"> · {entryNumber(item.entry.shown.shard, item.entry.shown.log_index)}</span>
               </p>
+              {!item.entry.good && (
+                <p className="refusal">
+                  <Icon name="warning" size={13} /> {t('proof.bad')}
+                </p>
+              )}
               {reasonOf(item.entry.event) !== '' && (
                 <p className="prose">
                   <SummaryText text={reasonOf(item.entry.event)} />

@@ -155,6 +155,7 @@ export const en = {
     soFar: 'in the log so far',
     pending: 'on its way into the log',
     witnessed: 'witnessed',
+    broken: 'does not fit',
   },
   station: {
     done: 'done',

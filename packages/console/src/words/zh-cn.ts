@@ -161,6 +161,7 @@ export const zhCn: Words<typeof en> = {
     soFar: '目前已入日志',
     pending: '正在写入日志',
     witnessed: '已有见证',
+    broken: '不一致',
   },
   station: {
     done: '已完成',
