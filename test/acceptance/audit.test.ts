@@ -75,6 +75,12 @@ verifies('T45', 'an admin queries events by filter, an employee does not', async
     events.map((one) => [one.event_type, one.actor_number, one.resource_number, one.success]),
     [['ticket.created', 2, 1, true]],
   )
+  const [event] = events
+  assert.equal(event?.shard, 0)
+  // By its id, however many came after it; beside other filters it is one of them.
+  assert.deepEqual(ok(await admin.get<AuditEvent[]>(`/audit/events?event_id=${event.id}`)), [event])
+  assert.deepEqual(ok(await admin.get<AuditEvent[]>(`/audit/events?event_id=${event.id}&success=false`)), [])
+  refused(await admin.get('/audit/events?event_id=1'), 422, 'VALIDATION_FAILED')
   assert.deepEqual(ok(await admin.get<AuditEvent[]>('/audit/events?end_date=2020-01-01')), [])
   assert.deepEqual(ok(await admin.get<AuditEvent[]>('/audit/events?actor_id=999')), [])
   for (const wrong of ['yesterday', '1', '-1', '2026', '2026-02-30', 'Nov 27 2026', '2026-11-27T08:00:00+08:00', ''])

@@ -39,7 +39,14 @@ export interface Tab extends AsyncDisposable {
 
 export async function openTab(
   system: TestSystem,
-  options: { locale?: string; scheme?: 'light' | 'dark'; width?: number; height?: number; passkey?: boolean } = {},
+  options: {
+    locale?: string
+    scheme?: 'light' | 'dark'
+    width?: number
+    height?: number
+    passkey?: boolean
+    zone?: string
+  } = {},
 ): Promise<Tab> {
   const { locale = 'en-GB', scheme = 'light', width = 1440, height = 900 } = options
   browser ??= startChromium()
@@ -50,7 +57,7 @@ export async function openTab(
     reducedMotion: 'reduce',
     // What is as narrow as a phone is touched.
     hasTouch: width < 600,
-    timezoneId: 'Asia/Shanghai',
+    timezoneId: options.zone ?? 'Asia/Shanghai',
     permissions: ['clipboard-read', 'clipboard-write'],
   })
   const page = await context.newPage()

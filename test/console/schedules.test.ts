@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Schedule, ScheduleDetail } from '@writ/api'
 import { until } from '../test-system.ts'
-import { lookAt, openTab, skip, startConsole, textsOf } from './scene.ts'
+import { countOf, lookAt, openTab, skip, startConsole, textsOf } from './scene.ts'
 
 // New Year is far from any day on which this runs, and from any clock change.
 const YEARLY = '0 3 1 1 *'
@@ -135,6 +135,56 @@ test('schedules are chosen by state, handler and words, in the list as on the ca
   await tab.open('default/schedules?q=nothing-like-it')
   await page.getByRole('link', { name: 'Clear the filters' }).click()
   await textsOf(names, [' backup-hall-1', ' backup-hall-2', ' report'])
+  assert.deepEqual(tab.broken, [])
+})
+
+test('a time that clocks skip, or show twice, says beside its field as which it is taken', { skip }, async () => {
+  await using system = await startConsole()
+  const second = '2099-10-25T01:30:00Z'
+  const made = await system.admin.post<{ id: string }>('/schedules', {
+    name: 'the-second',
+    handler: 'demo_script',
+    input: { name: 'x' },
+    at: second,
+  })
+  assert.equal(made.status, 201)
+  await using tab = await openTab(system, { zone: 'Europe/Berlin' })
+  const { page } = tab
+  await tab.open('default/schedules/new')
+  await tab.signIn(system.admin)
+  await page.getByText('Once', { exact: true }).click()
+  const field = page.getByLabel('At', { exact: true })
+  const times = page.locator('.preview-times li')
+  await field.fill('2027-03-28T02:30')
+  await page.getByText('Clocks skip this time on that day. It is taken as Mar 28, 2027, 03:30:00 GMT+2.').waitFor()
+  await field.fill('2027-10-31T02:30')
+  await page
+    .getByText(
+      'this time comes twice. The first is taken, Oct 31, 2027, 02:30:00 GMT+2; the second is Oct 31, 2027, 02:30:00 GMT+1.',
+    )
+    .waitFor()
+  await times.filter({ hasText: 'Oct 31, 2027, 02:30:00 GMT+2' }).waitFor()
+  await field.fill('2027-10-31T03:30')
+  await countOf(page.locator('.clock-change'), 0)
+
+  // A cron is read by other clocks than those of whoever looks.
+  await page.getByText('By cron', { exact: true }).click()
+  await page.getByRole('textbox', { name: 'Cron' }).fill('0 9 * * *')
+  await times
+    .filter({ hasText: /09:00:00 GMT\+[12]/ })
+    .first()
+    .waitFor()
+  await countOf(page.locator('.preview-there'), 0)
+  await page.getByRole('combobox', { name: 'Time zone' }).fill('Asia/Tokyo')
+  await page.getByRole('option', { name: 'Asia/Tokyo' }).click()
+  await times.filter({ hasText: '09:00:00 GMT+9 · Asia/Tokyo' }).first().waitFor()
+
+  // What was not touched stays the instant that it was.
+  await tab.open(`default/schedules/${made.body.id}/edit`)
+  await times.filter({ hasText: 'Oct 25, 2099, 02:30:00 GMT+1' }).waitFor()
+  // Filters of lists are such times too.
+  await tab.open('default/tasks?from=2027-03-28T02:30')
+  await page.getByText('Clocks skip this time on that day.').waitFor()
   assert.deepEqual(tab.broken, [])
 })
 

@@ -150,6 +150,59 @@ test('the browser asks before a page goes that holds what was not sent, and not 
   assert.deepEqual(tab.broken, [])
 })
 
+test('a reason and a change of policy that were begun are there again until they are sent or given up', {
+  skip,
+}, async () => {
+  await using system = await startConsole()
+  await system.hire('second', 'admin')
+  await fill(system)
+  await using tab = await openTab(system)
+  const { page } = tab
+  await tab.open('default/tickets/1')
+  await tab.signIn(system.admin)
+  const dialog = page.getByRole('dialog')
+  const reason = dialog.getByLabel('Reason (optional)', { exact: true })
+  const close = async () => {
+    await page.getByRole('button', { name: 'Close ticket' }).click()
+    await reason.waitFor()
+  }
+  await close()
+  await reason.fill('The supplier came a day early')
+  await page.keyboard.press('Escape')
+  await dialog.waitFor({ state: 'detached' })
+  await page.getByRole('link', { name: 'Settings' }).click()
+  await page.getByRole('link', { name: 'Rules', exact: true }).click()
+  await page.getByText('Approvals do not end by themselves').click()
+  await page.getByLabel('Evidence is awaited for (hours)').fill('48')
+  await page.getByRole('link', { name: 'Tickets', exact: true }).click()
+  await page.getByRole('link', { name: /安装工厂交换机/ }).click()
+  await close()
+  assert.equal(await reason.inputValue(), 'The supplier came a day early')
+  await dialog.getByRole('button', { name: 'Cancel' }).click()
+  await dialog.waitFor({ state: 'detached' })
+  await close()
+  assert.equal(await reason.inputValue(), '')
+  await page.keyboard.press('Escape')
+  await page.getByRole('link', { name: 'Settings' }).click()
+  await page.getByRole('link', { name: 'Rules', exact: true }).click()
+  await page.getByText('You began this earlier and have not sent it.').waitFor()
+  await page.getByRole('button', { name: 'Ask for the change' }).click()
+  await dialog.getByText('72 h').waitFor()
+  await dialog.getByText('48 h').waitFor()
+  await dialog.getByRole('button', { name: 'Ask for the change' }).click()
+  await page.getByText('Waits for another admin', { exact: true }).waitFor()
+  await page.getByText('You began this earlier').waitFor({ state: 'detached' })
+
+  // Who says no says why, and what was asked for stays on record.
+  await page.getByRole('button', { name: 'Withdraw' }).click()
+  await reason.fill('not before the audit')
+  await dialog.getByRole('button', { name: 'Withdraw' }).click()
+  await page.getByText('not before the audit').waitFor()
+  await page.getByText('The rules that were asked for').click()
+  await page.locator('details').getByText('48 h').waitFor()
+  assert.deepEqual(tab.broken, [])
+})
+
 test('times are told by the clock of the server, whatever that of the browser says', { skip }, async () => {
   await using system = await startConsole()
   await system.employee.post<Ticket>('/tickets', { title: 'Just now' })

@@ -1361,6 +1361,7 @@ export const evidenceApi = {
 } as const
 
 const auditFilters = {
+  event_id: Type.Optional(s.Id),
   event_type: Type.Optional(Type.String({ maxLength: 50 })),
   actor_id: Type.Optional(s.Ref),
   resource_type: Type.Optional(Type.String({ maxLength: 50 })),

@@ -406,6 +406,7 @@ export const Trail = Type.Object({
   logs: Type.Array(
     Type.Object({
       shard: Type.Integer(),
+      closed: Type.Boolean(),
       origin: Type.String(),
       vkeys: Type.Array(Type.String()),
       checkpoint: nullable(
@@ -459,6 +460,9 @@ export const Seal = Type.Object({
   entries: Type.Integer({ description: 'events that have a place in the log' }),
   pending: Type.Integer({ description: 'events that have none yet' }),
   last_index: nullable(Type.Integer()),
+  last_shard: nullable(
+    Type.Integer({ description: 'the log that has the last entry, where the project has several; else null' }),
+  ),
   sealed: Type.Boolean({ description: 'nothing is pending, and the last entry is under the published checkpoint' }),
   anchored: Type.Boolean({ description: 'a witness has signed beyond the last entry' }),
 })
@@ -825,6 +829,8 @@ export type RuleTrial = Static<typeof RuleTrial>
 
 export const AuditEvent = Type.Object({
   id: Id,
+  /** Entries are counted from 0 in each log of the project; both are null until the event has its place. */
+  shard: nullable(Type.Integer()),
   log_index: nullable(Type.Integer()),
   event_type: words(Object.keys(auditEvents)),
   timestamp: Time,
@@ -842,6 +848,9 @@ export const AuditEvent = Type.Object({
   error_message: nullable(Type.String()),
   erased_index: Type.Optional(
     nullable(Type.Integer({ description: 'only for an erased payload: the entry that says why' })),
+  ),
+  erased_shard: Type.Optional(
+    nullable(Type.Integer({ description: 'only for an erased payload: the log that has that entry' })),
   ),
 })
 export type AuditEvent = Static<typeof AuditEvent>

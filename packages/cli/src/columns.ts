@@ -156,7 +156,8 @@ export const tokenColumns: Column<Token>[] = [
 ]
 
 export const eventColumns: Column<AuditEvent>[] = [
-  { head: 'ENTRY', value: (e) => e.log_index, right: true },
+  // Each log counts from 0; what stands before the stroke is the log, as in bundles.
+  { head: 'ENTRY', value: (e) => (e.shard ? `${e.shard}/${e.log_index}` : e.log_index), right: true },
   { head: 'TIME', value: (e) => timeText(e.timestamp) },
   { head: 'EVENT', value: (e) => e.event_type, paint: (e) => (e.success ? undefined : 'red') },
   { head: 'WHO', value: (e) => e.actor_username ?? numberText(e.actor_number) },

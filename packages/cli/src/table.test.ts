@@ -57,12 +57,15 @@ test('what people look at most fits into 80 columns', () => {
     'ENTRY  TIME                  EVENT              WHO       ACTION',
     '   22  2026-11-23 08:18:50Z  artifact.uploaded  employee  Uploaded artifact 10',
   ])
+  const [, next] = layTable<AuditEvent>([{ ...event, shard: 1 }], eventColumns, { ...plain, width: 80 })
+  assert.match(next!, /^ 1\/22 {2}2026-11-23/)
   const [, row] = layTable<Token>([token], tokenColumns, { ...plain, width: 80 })
   assert.equal(row, '01a21ad8-f150-759f-9ea6-67e925d6502d  nightly u…  employee  2027-02-25 02:32:34Z')
 })
 
 const event: AuditEvent = {
   id: '01a21ad8-f150-759f-9ea6-67e925d6502e',
+  shard: 0,
   event_type: 'artifact.uploaded',
   timestamp: '2026-11-23T08:18:50Z',
   actor_id: '01a21ad8-f150-759f-9ea6-67e925d6502f',

@@ -44,7 +44,7 @@ export function addAuditCommands(program: Command, app: App): void {
     .addOption(limitOption())
     .addOption(allOption())
     .action(async (o: ListOptions & Filters) => {
-      await listSome(app, 'audit.events', await queryOf(app, o), o, eventColumns, (e) => e.log_index ?? e.id)
+      await listSome(app, 'audit.events', await queryOf(app, o), o, eventColumns, (e) => e.id)
     })
 
   withFilters(audit.command('export').description('Export all matching events, oldest first'))

@@ -49,6 +49,8 @@ export function Palette({ close, help }: { close: () => void; help: () => void }
       return { tickets, assets, runs, tasks }
     },
   })
+  // What was found for other words is not what is meant: Enter would open it.
+  const known = asked === wanted ? found.data : undefined
 
   const commands: Choice[] = [
     ...places
@@ -101,28 +103,28 @@ export function Palette({ close, help }: { close: () => void; help: () => void }
         ]
       : []),
     ...commands.filter((one) => one.text.toLowerCase().includes(needle)),
-    ...(found.data?.tickets ?? []).map((one) => ({
+    ...(known?.tickets ?? []).map((one) => ({
       id: one.id,
       text: `#${one.number} ${plainText(one.title)}`,
       more: t(`ticketStatus.${one.status}`),
       icon: 'ticket' as const,
       act: () => go(`tickets/${one.number}`),
     })),
-    ...(found.data?.assets ?? []).map((one) => ({
+    ...(known?.assets ?? []).map((one) => ({
       id: one.id,
       text: one.name,
       more: one.serial_number ?? one.asset_type,
       icon: 'asset' as const,
       act: () => go(`assets/${one.number}`),
     })),
-    ...(found.data?.runs ?? []).map((one) => ({
+    ...(known?.runs ?? []).map((one) => ({
       id: one.id,
       text: `#${one.number} ${one.script_id ?? t('run.defaultScript')}`,
       more: t(`runState.${one.state}`),
       icon: 'run' as const,
       act: () => go(`runs/${one.number}`),
     })),
-    ...(found.data?.tasks ?? []).map((one) => ({
+    ...(known?.tasks ?? []).map((one) => ({
       id: one.id,
       text: `#${one.number} ${one.handler}`,
       more: t(`runState.${one.state}`),

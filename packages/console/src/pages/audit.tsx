@@ -1,7 +1,7 @@
 import { Button, Drawer, Menu, Select, TextInput } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
 import { type AuditEvent, auditEvents, type LogInfo, type VerifyReport } from '@writ/api'
-import { WritError } from '@writ/sdk'
+import { type Client, WritError } from '@writ/sdk'
 import { toBase64 } from '@writ/tlog'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
@@ -13,6 +13,7 @@ import { Facts, Mono, Page, Person, Section, State, Time } from '../parts/bits.t
 import { VerifyFile } from '../parts/bundle.tsx'
 import { Code } from '../parts/code.tsx'
 import { dateOf, later } from '../parts/due-days.ts'
+import { useEntryNumber } from '../parts/entry-number.ts'
 import { Go, useFilters } from '../parts/go.tsx'
 import { useHappened } from '../parts/happened.ts'
 import { Icon } from '../parts/icons.tsx'
@@ -51,11 +52,14 @@ function inTime(name: (typeof FILTERS)[number], value: string): string {
 
 /** The log: what happened, that it is all there, and who stands for it. */
 export function Audit() {
-  const { client, can } = useSession()
+  const { client, project, can } = useSession()
   const { t } = useTranslation()
   const [filters, set] = useFilters()
   const members = useMembers()
   const told = useHappened()
+  const log = useQuery({ queryKey: [project, 'log'], queryFn: () => client.audit.log(), enabled: can('audit.log') })
+  const several = (log.data?.shard ?? 0) > 0
+  const entryNumber = useEntryNumber(several)
   const query = Object.fromEntries(
     FILTERS.flatMap((name) => (filters[name] ? [[name, inTime(name, filters[name])]] : [])),
   )
@@ -93,10 +97,10 @@ export function Audit() {
     {
       name: 'index',
       title: t('audit.index'),
-      width: '70px',
+      width: several ? '110px' : '70px',
       right: true,
       spare: 1,
-      show: (row) => (row.log_index === null ? '…' : row.log_index),
+      show: (row) => (row.log_index === null ? '…' : several ? entryNumber(row.shard, row.log_index) : row.log_index),
     },
     {
       name: 'when',
@@ -200,7 +204,7 @@ export function Audit() {
           empty={<Empty icon="search" title={t('list.noMatch')} text={<Go to="audit">{t('list.clear')}</Go>} />}
         />
       </Section>
-      <EventDrawer id={filters.event} query={query} close={() => set({ event: null })} />
+      <EventDrawer id={filters.event} entryNumber={entryNumber} close={() => set({ event: null })} />
     </Page>
   )
 }
@@ -340,7 +344,7 @@ function VerifyNow() {
           </p>
           {report.index !== null && !report.ok && (
             <p className="small">
-              {t('audit.firstBad', { index: report.index })} {report.path}
+              {t('audit.firstBad', { index: report.index })} {report.path} <Mono value={report.origin} keep={16} />
             </p>
           )}
         </div>
@@ -384,15 +388,12 @@ function Export({ query }: { query: Record<string, string> }) {
 }
 
 /** One event with everything the server says of it, and on demand the proof that the log holds it, made in this page. */
-function EventDrawer({
-  id,
-  query,
-  close,
-}: {
+function EventDrawer(props: {
   id: string | undefined
-  query: Record<string, string>
+  entryNumber: ReturnType<typeof useEntryNumber>
   close: () => void
 }) {
+  const { id, entryNumber, close } = props
   const { client, project } = useSession()
   const { t, i18n } = useTranslation()
   const told = useHappened()
@@ -400,20 +401,12 @@ function EventDrawer({
     queryKey: [project, 'audit-event', id],
     enabled: id !== undefined,
     staleTime: Number.POSITIVE_INFINITY,
-    queryFn: async ({ signal }) => {
-      // There is no door to a single event: pages are walked with the filters of the list until it comes by.
-      for (const filters of [query, {}])
-        for (let cursor: string | null = '', pages = 0; cursor !== null && pages < 10; pages++) {
-          const page: { items: AuditEvent[]; next_cursor: string | null } = await client.audit.events({
-            query: { ...filters, limit: 1000, cursor },
-            signal,
-          })
-          const found = page.items.find((one) => one.id === id)
-          if (found) return found
-          cursor = page.next_cursor
-        }
-      return null
+    queryFn: async ({ signal }): Promise<AuditEvent | null> => {
+      const [found] = await client.audit.events({ query: { event_id: id! }, signal })
+      return found ?? null
     },
+    // What waits for its place has one a moment later.
+    refetchInterval: ({ state }) => (state.data?.log_index === null ? 2_000 : false),
   })
   return (
     <Drawer
@@ -446,12 +439,15 @@ function EventDrawer({
                         : '–',
                     ],
                     [t('audit.address'), one.ip_address ?? '–'],
-                    [t('audit.index'), one.log_index === null ? t('seal.pending') : String(one.log_index)],
+                    [
+                      t('audit.index'),
+                      one.log_index === null ? t('seal.pending') : entryNumber(one.shard, one.log_index),
+                    ],
                     one.error_message ? [t('audit.refused'), sayFound(one.error_message)] : null,
                   ]}
                 />
                 {one.details && <Code>{JSON.stringify(one.details, null, 2)}</Code>}
-                {one.log_index !== null && <Prove index={one.log_index} id={one.id} key={one.id} />}
+                {one.log_index !== null && <Prove event={one} index={one.log_index} key={one.id} />}
               </>
             )
           }
@@ -461,21 +457,38 @@ function EventDrawer({
   )
 }
 
-function Prove({ index, id }: { index: number; id: string }) {
+/** A log as it is proven from: its keys, and where its files are. */
+async function logOf(client: Client, shard: number | null, signal: AbortSignal) {
+  const open = await client.audit.log({ signal })
+  if (shard === null || open.shard === shard) {
+    const file = (path: string) => client.audit.file({ params: { path }, signal })
+    return { origin: open.origin, vkeys: open.vkeys, file }
+  }
+  // One that is closed has its files at its own address, as it ended.
+  const logs = await client.all('privacy.logs')
+  const closed = logs.find((one) => one.shard === shard)
+  if (!closed || closed.dropped_at !== null) return null
+  const name = closed.origin.slice(closed.origin.lastIndexOf('/') + 1)
+  const file = (path: string) => client.audit.served({ params: { path: `${name}/${path}` }, signal })
+  return { origin: closed.origin, vkeys: [closed.vkey], file }
+}
+
+function Prove({ event: { id, shard }, index }: { event: AuditEvent; index: number }) {
   const { client, project } = useSession()
   const { t } = useTranslation()
   const [wanted, setWanted] = useState(false)
   const proof = useQuery({
-    queryKey: [project, 'entry-proof', index],
+    queryKey: [project, 'entry-proof', shard, index],
     enabled: wanted,
     queryFn: async ({ signal }) => {
       const [{ proveEntry }, { primitives, verifyEd25519 }, log] = await Promise.all([
         import('../proof/prove-entry.ts'),
         import('../proof/primitives.ts'),
-        client.audit.log({ signal }),
+        logOf(client, shard, signal),
       ])
+      if (log === null) return null
       const read = async (path: string) => {
-        const { stream } = await client.audit.file({ params: { path }, signal })
+        const { stream } = await log.file(path)
         return new Uint8Array(await new Response(stream as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer())
       }
       const prove = () => proveEntry(log, index, read, { ...primitives, verifyEd25519 })
@@ -495,7 +508,9 @@ function Prove({ index, id }: { index: number; id: string }) {
   if (proof.isError) return <Failed error={proof.error} retry={() => proof.refetch()} />
   return (
     <Answer of={proof}>
-      {({ entry, checkpoint, hashes }) => {
+      {(proven) => {
+        if (proven === null) return <p className="small">{t('audit.isDropped')}</p>
+        const { entry, checkpoint, hashes } = proven
         const same = entry.id === id
         return (
           <>

@@ -4,6 +4,7 @@ import { WritError } from '@writ/sdk'
 import { type FormEvent, useEffect, useMemo, useRef, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { duration } from '../app/format.ts'
+import { instantOf } from '../app/local-time.ts'
 import { prefix } from '../app/page-settings.ts'
 import { useSession } from '../app/session.tsx'
 import { useAction, useAgain } from '../parts/ask.tsx'
@@ -13,12 +14,13 @@ import { Begun, useDraft } from '../parts/draft.tsx'
 import { Go, useFilters } from '../parts/go.tsx'
 import { useHandlerWords } from '../parts/handler-words.ts'
 import { Icon } from '../parts/icons.tsx'
+import { LocalTime } from '../parts/local-time.tsx'
 import { Views } from '../parts/saved-views.tsx'
 import { blankOf, faultsByPath, isUnparsed, leavingOutSecrets, type Schema, withoutSecrets } from '../parts/schema.ts'
 import { InputField } from '../parts/schema-form.tsx'
 import { type Snippet, snippetsOf } from '../parts/snippets.ts'
 import { Answer, Empty, Refusal, useFaultWords } from '../parts/states.tsx'
-import { handlerNames, instantOf, useHandlers } from '../parts/task-bits.tsx'
+import { handlerNames, useHandlers } from '../parts/task-bits.tsx'
 import { Tree } from '../parts/tree.tsx'
 import { Waterfall } from '../parts/waterfall.tsx'
 import { sayFound } from '../words/index.ts'
@@ -256,16 +258,14 @@ function Form(props: { handler: HandlerInfo; thing: string; given: ReturnType<ty
                 />
               </div>
               <div className="pair">
-                <TextInput
-                  type="datetime-local"
+                <LocalTime
                   label={t('task.runAt')}
                   description={t('dispatch.runAtHint')}
                   error={faults.get('run_at')}
                   value={options.run_at ?? ''}
                   onChange={(event) => option({ run_at: event.currentTarget.value })}
                 />
-                <TextInput
-                  type="datetime-local"
+                <LocalTime
                   label={t('task.deadline')}
                   error={faults.get('deadline_at')}
                   value={options.deadline_at ?? ''}

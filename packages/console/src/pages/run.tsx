@@ -24,7 +24,7 @@ import { SealStations } from '../parts/seal-line.tsx'
 import { useSeals } from '../parts/seals.ts'
 import { Answer } from '../parts/states.tsx'
 import { SummaryText } from '../parts/summary-text.tsx'
-import { useTrail } from '../parts/trail.ts'
+import { isBroken, useTrail } from '../parts/trail.ts'
 import { Tree } from '../parts/tree.tsx'
 import { WaitingRun } from './ticket.tsx'
 
@@ -86,7 +86,12 @@ function Whole({ run, back }: { run: RunDetail; back: ReactNode }) {
       }
       actions={<Actions run={run} />}
     >
-      <SealStations stations={stationsOfRun(run, ticket.data, { approvedAt }, seal)} seal={seal} open={setStation} />
+      <SealStations
+        stations={stationsOfRun(run, ticket.data, { approvedAt }, seal)}
+        seal={seal}
+        broken={isBroken(trail.data?.verified)}
+        open={setStation}
+      />
       <ProofDrawer subject={{ type: 'run', number: run.number }} station={station} close={() => setStation(null)} />
       <div className="columns">
         <div>

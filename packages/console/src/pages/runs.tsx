@@ -4,6 +4,7 @@ import type { Run } from '@writ/api'
 import { useCallback, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { duration } from '../app/format.ts'
+import { instantOf } from '../app/local-time.ts'
 import { useSession } from '../app/session.tsx'
 import { numbered, Page, Person, RunStateBadge, Time } from '../parts/bits.tsx'
 import { Go, useFilters } from '../parts/go.tsx'
@@ -16,7 +17,7 @@ import { SealLine } from '../parts/seal-line.tsx'
 import { useSeals } from '../parts/seals.ts'
 import { Search } from '../parts/search.tsx'
 import { Empty } from '../parts/states.tsx'
-import { instantOf, TimeFilters, untilNow } from '../parts/task-bits.tsx'
+import { TimeFilters, untilNow } from '../parts/task-bits.tsx'
 
 export const RUN_STATES = [
   'pending',

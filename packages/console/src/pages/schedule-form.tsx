@@ -14,6 +14,7 @@ import { WritError } from '@writ/sdk'
 import { type FormEvent, useMemo } from 'react'
 import { useTranslation } from 'react-i18next'
 import { exactTime } from '../app/format.ts'
+import { instantOf, localOf } from '../app/local-time.ts'
 import { useSession } from '../app/session.tsx'
 import { useAction, useAgain } from '../parts/ask.tsx'
 import { Page, Section, Time } from '../parts/bits.tsx'
@@ -22,10 +23,11 @@ import { Begun, useDraft } from '../parts/draft.tsx'
 import { Go, useGo } from '../parts/go.tsx'
 import { useHandlerWords } from '../parts/handler-words.ts'
 import { Icon } from '../parts/icons.tsx'
+import { LocalTime } from '../parts/local-time.tsx'
 import { blankOf, faultsByPath, isUnparsed, leavingOutSecrets, type Schema } from '../parts/schema.ts'
 import { InputField } from '../parts/schema-form.tsx'
 import { Answer, Empty, Refusal, useFaultWords } from '../parts/states.tsx'
-import { handlerNames, instantOf, useHandlers } from '../parts/task-bits.tsx'
+import { handlerNames, useHandlers } from '../parts/task-bits.tsx'
 import { useSchedule } from './schedule.tsx'
 
 type Way = 'cron' | 'every' | 'once'
@@ -51,32 +53,30 @@ const here = () => {
   return ZONES.includes(zone) ? zone : 'UTC'
 }
 
-/** The text of a local time field for an instant. */
-const localOf = (at: string): string => {
-  const date = new Date(at)
-  return new Date(date.getTime() - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 16)
-}
-
 function timesOf(of: ScheduleDetail | null): Times {
   const blank = { cron: '0 9 * * MON-FRI', every: 5, unit: 'minutes', at: '' } as const
   if (of === null) return { ...blank, way: 'cron', zone: here(), dst_gap: 'after', dst_overlap: 'first' }
   const kept = { zone: of.zone, dst_gap: of.dst_gap, dst_overlap: of.dst_overlap }
   if (of.cron !== null) return { ...blank, ...kept, way: 'cron', cron: of.cron }
-  if (of.at !== null) return { ...blank, ...kept, way: 'once', at: localOf(of.at) }
+  if (of.at !== null) return { ...blank, ...kept, way: 'once', at: localOf(Date.parse(of.at)) }
   const seconds = of.every_seconds ?? 60
   const unit = (['days', 'hours', 'minutes'] as const).find((one) => seconds % UNITS[one] === 0) ?? 'seconds'
   return { ...blank, ...kept, way: 'every', every: seconds / UNITS[unit], unit }
 }
 
-/** As the API takes them; undefined while something is missing. */
-function askedOf(times: Times): PreviewSchedule | undefined {
+/**
+ * As the API takes them; undefined while something is missing. A time that was not touched is the instant that it was: the field has it to
+ * the minute, and of an hour that comes twice only the first.
+ */
+function askedOf(times: Times, first: ScheduleDetail | null): PreviewSchedule | undefined {
   const policy = { zone: times.zone, dst_gap: times.dst_gap, dst_overlap: times.dst_overlap }
   if (times.way === 'cron') return times.cron.trim() === '' ? undefined : { cron: times.cron.trim(), ...policy }
   if (times.way === 'every')
     return times.every === '' || times.every < 1
       ? undefined
       : { every_seconds: times.every * UNITS[times.unit], ...policy }
-  const at = instantOf(times.at)
+  const before = first?.at ?? undefined
+  const at = before !== undefined && localOf(Date.parse(before)) === times.at ? before : instantOf(times.at)
   return at === undefined ? undefined : { at, ...policy }
 }
 
@@ -184,7 +184,7 @@ function Form({ handlers, before }: { handlers: readonly HandlerInfo[]; before: 
     const fault = fields.find(({ path }) => path === `body.options.${option}`)
     return fault && words(fault)
   }
-  const asked = askedOf(times)
+  const asked = askedOf(times, first)
   const choose = (next: string | null) => {
     const found = handlers.find((one) => one.name === next)
     put({
@@ -214,7 +214,7 @@ function Form({ handlers, before }: { handlers: readonly HandlerInfo[]; before: 
         ...given,
         ...(first === null ? { options: said } : Object.keys(changed).length === 0 ? {} : { options: changed }),
         ...(kept(callback, first?.callback?.url ?? '') ? {} : tells),
-        ...(kept(asked, askedOf(timesOf(first))) ? {} : asked),
+        ...(kept(asked, askedOf(timesOf(first), first)) ? {} : asked),
         ...Object.fromEntries(
           Object.entries(more).filter(([policy, value]) => !kept(value, first?.[policy as keyof typeof more])),
         ),
@@ -314,8 +314,7 @@ function Form({ handlers, before }: { handlers: readonly HandlerInfo[]; before: 
               </div>
             )}
             {times.way === 'once' && (
-              <TextInput
-                type="datetime-local"
+              <LocalTime
                 label={t('schedule.at')}
                 description={t('schedule.atHint')}
                 error={faults.get('at')}
@@ -566,7 +565,7 @@ function Preview({ asked, before }: { asked: PreviewSchedule | undefined; before
   if (preview.isError) return <Refusal error={preview.error} />
   return (
     <Answer of={preview} lines={6}>
-      {({ next }) =>
+      {({ next, zone }) =>
         next.length === 0 ? (
           <p className="dimmed small">{t('schedule.noNext')}</p>
         ) : (
@@ -577,6 +576,12 @@ function Preview({ asked, before }: { asked: PreviewSchedule | undefined; before
                 <span className="dimmed small">
                   <Time at={time} />
                 </span>
+                {/* A cron is written for the clocks there. */}
+                {body.cron !== undefined && zone !== Intl.DateTimeFormat().resolvedOptions().timeZone && (
+                  <span className="dimmed small preview-there">
+                    {exactTime(Date.parse(time), i18n.language, zone)} · {zone}
+                  </span>
+                )}
               </li>
             ))}
           </ol>

@@ -7,7 +7,7 @@ import { passkeyHost } from '../app/page-settings.ts'
 import { whyNoPasskeys } from '../app/passkey.ts'
 import { useSession } from '../app/session.tsx'
 import { Ask } from '../parts/ask.tsx'
-import { ActsHead, Mono, Section, State, Time } from '../parts/bits.tsx'
+import { ActsHead, Mono, Person, Section, State, Time } from '../parts/bits.tsx'
 import { EnrolButton } from '../parts/enrol.tsx'
 import { Told } from '../parts/row-bits.tsx'
 import { Answer, Empty } from '../parts/states.tsx'
@@ -51,6 +51,17 @@ export function Keys() {
                       <td>
                         <State of={key.state} word={t(`keyState.${isWithdrawn(key) ? 'withdrawn' : key.state}`)} />
                         {key.bootstrap && <span className="tag">{t('signing.first')}</span>}
+                        {key.decided_at !== null && (
+                          <div className="small dimmed">
+                            {t(key.state === 'rejected' ? 'signing.decided' : 'signing.enrolledBy')}{' '}
+                            <Person id={key.decided_by_id} /> · <Time at={key.decided_at} />
+                          </div>
+                        )}
+                        {key.revoked_at !== null && (
+                          <div className="small dimmed">
+                            {t('keyState.revoked')} · <Time at={key.revoked_at} />
+                          </div>
+                        )}
                       </td>
                       <Told word={t('signing.fingerprint')} left>
                         <Mono value={key.fingerprint} keep={8} />

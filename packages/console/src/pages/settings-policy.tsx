@@ -6,10 +6,11 @@ import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { listed } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
-import { Ask, useAction, useAgain } from '../parts/ask.tsx'
+import { Ask } from '../parts/ask.tsx'
 import { Facts, Person, Section, State, Time } from '../parts/bits.tsx'
+import { Begun, useDraft } from '../parts/draft.tsx'
 import { plainText } from '../parts/plain-text.ts'
-import { Answer, Refusal } from '../parts/states.tsx'
+import { Answer } from '../parts/states.tsx'
 import { ROLES } from './settings-people.tsx'
 
 /** The rules of the project, and the changes that somebody asked for. */
@@ -26,9 +27,7 @@ export function PolicyPart() {
       <Section title={t('settings.policy')}>
         <p className="small dimmed">{t('policy.text')}</p>
         <Answer of={policy}>
-          {(now) =>
-            can('projects.changePolicy') ? <Form key={JSON.stringify(now)} now={now} /> : <Shown policy={now} />
-          }
+          {(now) => (can('projects.changePolicy') ? <Form now={now} /> : <Shown policy={now} />)}
         </Answer>
       </Section>
       <Section title={t('policy.changes')}>
@@ -88,9 +87,11 @@ function Form({ now }: { now: Policy }) {
   const { client, project } = useSession()
   const { t } = useTranslation()
   const rows = useRows()
-  const [wanted, setWanted] = useState<Policy>(now)
+  // What differs alone: a change of somebody else that applies meanwhile is not asked to be taken back.
+  const draft = useDraft<Partial<Policy>>('policy', {})
+  const wanted: Policy = { ...now, ...draft.value }
   const [asking, setAsking] = useState(false)
-  const put = (change: Partial<Policy>) => setWanted((before) => ({ ...before, ...change }))
+  const put = (change: Partial<Policy>) => draft.write((before) => differing({ ...before, ...change }, now))
   const differences = rows(wanted).filter(([name, value]) => rows(now).find(([other]) => other === name)?.[1] !== value)
   return (
     <form
@@ -100,6 +101,7 @@ function Form({ now }: { now: Policy }) {
         setAsking(true)
       }}
     >
+      <Begun of={draft} />
       <Switch
         label={t('policy.fourEyes')}
         description={t('policy.fourEyesText')}
@@ -171,7 +173,10 @@ function Form({ now }: { now: Policy }) {
         title={t('policy.askTitle', { project })}
         verb={t('policy.ask')}
         changes={['policy', 'policy-changes']}
-        act={() => client.projects.changePolicy({ body: wanted })}
+        act={async () => {
+          await client.projects.changePolicy({ body: wanted })
+          draft.startOver()
+        }}
       >
         <p>{t('policy.askText')}</p>
         <Facts
@@ -187,17 +192,23 @@ function Form({ now }: { now: Policy }) {
   )
 }
 
+/** Without what is as it is now. */
+const differing = (change: Partial<Policy>, now: Policy): Partial<Policy> =>
+  Object.fromEntries(
+    Object.entries(change).filter(
+      ([name, value]) => JSON.stringify(value) !== JSON.stringify(now[name as keyof Policy]),
+    ),
+  )
+
 function Change({ change, now }: { change: PolicyChange; now: Policy | undefined }) {
   const { client, project, me, can } = useSession()
   const { t, i18n } = useTranslation()
-  const again = useAgain()
   const rows = useRows()
-  const action = useAction()
-  const [asking, setAsking] = useState(false)
+  const [asking, setAsking] = useState<'approve' | 'reject' | null>(null)
   const params = { id: change.id }
-  const refresh = () => {
-    again('policy', 'policy-changes')
-  }
+  const shut = () => setAsking(null)
+  const mine = change.requested_by_id === me.id
+  const no = t(mine ? 'policy.withdraw' : 'approve.reject')
   const withdrawn = change.state === 'rejected' && change.decided_by_id === change.requested_by_id
   const open = change.state === 'pending' && can('projects.approvePolicy')
   const differences = now
@@ -223,32 +234,40 @@ function Change({ change, now }: { change: PolicyChange; now: Policy | undefined
             : text}
         </p>
       ))}
-      <Refusal error={action.error} />
+      {change.state !== 'pending' && (
+        <details className="small">
+          <summary>{t('policy.asked')}</summary>
+          <Facts rows={rows(change.policy)} />
+        </details>
+      )}
       {open && (
         <div className="form-buttons">
-          {change.requested_by_id !== me.id && (
-            <Button size="compact-xs" onClick={() => setAsking(true)}>
+          {!mine && (
+            <Button size="compact-xs" onClick={() => setAsking('approve')}>
               {t('approve.verb')}
             </Button>
           )}
-          <Button
-            size="compact-xs"
-            variant="default"
-            loading={action.busy}
-            onClick={() =>
-              void action.run(async () => {
-                await client.projects.rejectPolicy({ params, body: {} })
-                refresh()
-              })
-            }
-          >
-            {t(change.requested_by_id === me.id ? 'policy.withdraw' : 'approve.reject')}
+          <Button size="compact-xs" variant="default" onClick={() => setAsking('reject')}>
+            {no}
           </Button>
         </div>
       )}
       <Ask
-        opened={asking}
-        close={() => setAsking(false)}
+        opened={asking === 'reject'}
+        close={shut}
+        title={t(mine ? 'policy.withdrawTitle' : 'policy.rejectTitle', { project })}
+        verb={no}
+        reason="may"
+        thing={`no to policy ${change.id}`}
+        changes={['policy', 'policy-changes']}
+        act={(reason) => client.projects.rejectPolicy({ params, body: reason ? { reason } : {} })}
+      >
+        <p>{t('policy.rejectText')}</p>
+        <Facts rows={differences} />
+      </Ask>
+      <Ask
+        opened={asking === 'approve'}
+        close={shut}
         title={t('policy.approveTitle', { project })}
         verb={t('approve.verb')}
         changes={['policy', 'policy-changes']}

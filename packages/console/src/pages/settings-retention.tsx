@@ -7,6 +7,7 @@ import { count } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import { Ask } from '../parts/ask.tsx'
 import { ActsHead, Facts, Mono, Person, Section, State, Time } from '../parts/bits.tsx'
+import { useDraft } from '../parts/draft.tsx'
 import { FormDialog } from '../parts/form-dialog.tsx'
 import { Go } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
@@ -280,25 +281,31 @@ function Subject({ hold: { subject_type, subject_number } }: { hold: Hold }) {
   return <Go to={`${subject_type}s/${subject_number}`}>{name}</Go>
 }
 
+const NO_HOLD = { subject: 'ticket' as Hold['subject_type'], number: '', reason: '' }
+
 function NewHold({ opened, close }: { opened: boolean; close: () => void }) {
   const { client } = useSession()
   const { t } = useTranslation()
-  const [subject, setSubject] = useState<Hold['subject_type']>('ticket')
+  const draft = useDraft('new hold', NO_HOLD)
+  const { subject, number, reason } = draft.value
+  const put = (change: Partial<typeof NO_HOLD>) => draft.write((old) => ({ ...old, ...change }))
   return (
     <FormDialog
+      draft={draft}
       opened={opened}
       close={close}
       title={t('retention.set')}
       verb={t('retention.set')}
       changes={['holds']}
-      act={async (text) => {
+      act={async () => {
         await client.privacy.setHold({
           body: {
             subject_type: subject,
-            ...(subject === 'project' ? {} : { subject_id: text('number') }),
-            reason: text('reason'),
+            ...(subject === 'project' ? {} : { subject_id: number.trim() }),
+            reason: reason.trim(),
           },
         })
+        draft.startOver()
         return null
       }}
     >
@@ -309,13 +316,14 @@ function NewHold({ opened, close }: { opened: boolean; close: () => void }) {
           label: t(`retention.of_${value}`),
         }))}
         value={subject}
-        onChange={(value) => value && setSubject(value as Hold['subject_type'])}
+        onChange={(value) => value && put({ subject: value as Hold['subject_type'] })}
         allowDeselect={false}
       />
       {subject !== 'project' && (
         <TextInput
           label={t('retention.number')}
-          name="number"
+          value={number}
+          onChange={(event) => put({ number: event.currentTarget.value })}
           inputMode="numeric"
           pattern="[0-9]+"
           required
@@ -325,7 +333,8 @@ function NewHold({ opened, close }: { opened: boolean; close: () => void }) {
       <Textarea
         label={t('form.reason')}
         description={t('retention.reasonHint')}
-        name="reason"
+        value={reason}
+        onChange={(event) => put({ reason: event.currentTarget.value })}
         required
         withAsterisk={false}
         minLength={3}

@@ -88,8 +88,16 @@ export function Tokens() {
 
 function TokenState({ token }: { token: Token }) {
   const { t } = useTranslation()
-  if (token.revoked_at) return <State of="revoked" word={t('token.revoked')} />
-  if (Date.parse(token.expires_at) < now()) return <State of="disabled" word={t('token.expired')} />
+  const ended = (of: string, word: string, at: string) => (
+    <>
+      <State of={of} word={word} />{' '}
+      <span className="small dimmed">
+        <Time at={at} />
+      </span>
+    </>
+  )
+  if (token.revoked_at) return ended('revoked', t('token.revoked'), token.revoked_at)
+  if (Date.parse(token.expires_at) < now()) return ended('disabled', t('token.expired'), token.expires_at)
   return (
     <span className="small">
       {t('token.until')} <Time at={token.expires_at} />

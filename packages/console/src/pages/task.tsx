@@ -23,7 +23,7 @@ import { useSeals } from '../parts/seals.ts'
 import { Answer } from '../parts/states.tsx'
 import { ReplayOne } from '../parts/task-acts.tsx'
 import { stationOfTaskEvent, stationsOfTask } from '../parts/task-bits.tsx'
-import { useTrail } from '../parts/trail.ts'
+import { isBroken, useTrail } from '../parts/trail.ts'
 import { Tree } from '../parts/tree.tsx'
 import { Waterfall } from '../parts/waterfall.tsx'
 import { sayFound } from '../words/index.ts'
@@ -75,7 +75,12 @@ function Whole({ task, readAt, back }: { task: TaskDetail; readAt: number; back:
       }
       actions={<Actions task={task} />}
     >
-      <SealStations stations={stationsOfTask(task, seal)} seal={seal} open={setStation} />
+      <SealStations
+        stations={stationsOfTask(task, seal)}
+        seal={seal}
+        broken={isBroken(trail.data?.verified)}
+        open={setStation}
+      />
       <ProofDrawer
         subject={{ type: 'run', number: task.number }}
         station={station}

@@ -4,6 +4,7 @@ import type { Ticket } from '@writ/api'
 import { WritError } from '@writ/sdk'
 import { type FormEvent, type ReactNode, useState } from 'react'
 import { useTranslation } from 'react-i18next'
+import { localOf } from '../app/local-time.ts'
 import { useMembers } from '../app/members.tsx'
 import { useSession } from '../app/session.tsx'
 import { useAction, useAgain } from '../parts/ask.tsx'
@@ -11,6 +12,7 @@ import { Page, Time } from '../parts/bits.tsx'
 import { Begun, type Draft, useDraft } from '../parts/draft.tsx'
 import { Go, useFilters, useGo } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
+import { LocalTime } from '../parts/local-time.tsx'
 import { Refusal } from '../parts/states.tsx'
 
 export interface TicketFields {
@@ -164,7 +166,7 @@ const textOf = (ticket: Ticket | null): TicketText => ({
   description: ticket?.description ?? '',
   asset_id: ticket?.asset_id ?? null,
   assignee_id: ticket?.assignee_id ?? null,
-  due_at: ticket?.due_at ? localInput(ticket.due_at) : '',
+  due_at: ticket?.due_at ? localOf(Date.parse(ticket.due_at)) : '',
 })
 
 /** The fields of a ticket, for a new one and for one that is edited; the first button is the one that Enter presses. */
@@ -247,10 +249,9 @@ function TicketForm<T extends TicketText>(props: {
         searchable
         clearable
       />
-      <TextInput
+      <LocalTime
         label={t('ticket.due')}
         name="due_at"
-        type="datetime-local"
         value={value.due_at}
         onChange={(event) => write({ due_at: event.currentTarget.value })}
       />
@@ -281,9 +282,3 @@ function TicketForm<T extends TicketText>(props: {
 
 /** Fields of the browser end lines in their own way. */
 const lines = (text: string): string => text.replace(/\r\n?/g, '\n')
-
-/** A time as the field of the browser takes it: local, to the minute. */
-function localInput(at: string): string {
-  const date = new Date(at)
-  return new Date(date.getTime() - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 16)
-}

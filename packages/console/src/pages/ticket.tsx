@@ -24,7 +24,7 @@ import { useSeals } from '../parts/seals.ts'
 import { Answer, Both, Empty, Refusal } from '../parts/states.tsx'
 import { SummaryText } from '../parts/summary-text.tsx'
 import { Timeline } from '../parts/timeline.tsx'
-import { useTrail } from '../parts/trail.ts'
+import { isBroken, useTrail } from '../parts/trail.ts'
 import { sayFound } from '../words/index.ts'
 import { EditTicket } from './ticket-form.tsx'
 
@@ -95,7 +95,7 @@ function Whole({ ticket, back }: { ticket: Ticket; back: ReactNode }) {
       }
       actions={<Actions ticket={ticket} />}
     >
-      <SealStations stations={stations} seal={seal} open={setStation} />
+      <SealStations stations={stations} seal={seal} broken={isBroken(trail.data?.verified)} open={setStation} />
       <ProofDrawer
         subject={{ type: 'ticket', number: ticket.number }}
         station={station}
@@ -131,7 +131,7 @@ function Whole({ ticket, back }: { ticket: Ticket; back: ReactNode }) {
           </Section>
           <Section title={t('ticket.timeline')}>
             <Both of={[trail, comments]} lines={5}>
-              {({ verified }, said) => <Timeline verified={verified} comments={said} />}
+              {({ trail: shown, verified }, said) => <Timeline verified={verified} logs={shown.logs} comments={said} />}
             </Both>
             <AddComment ticket={ticket} />
           </Section>

@@ -43,6 +43,7 @@ export function AskMany(props: {
     <Ask
       opened
       close={props.close}
+      thing={JSON.stringify(props.of)}
       danger={danger}
       {...(danger ? { back: t('many.keep') } : {})}
       title={found === undefined ? t('many.counting') : title(most)}

@@ -4,6 +4,7 @@ import { type ReactNode, useRef, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { useSession } from '../app/session.tsx'
 import { Dialog } from './dialog.tsx'
+import { Begun, useDraft } from './draft.tsx'
 import { useFocusBack } from './focus-back.ts'
 import { Refusal } from './states.tsx'
 
@@ -23,22 +24,31 @@ export function Ask(props: {
   children: ReactNode
   /** A reason goes with it: may, or must. */
   reason?: 'may' | 'must'
+  /** What the reason is about, by which it is kept; the title, unless that becomes another while it is open. */
+  thing?: string
+  /** Something was filled in beside the reason: a press beside the dialog does not take it along. */
+  filled?: boolean
   ready?: boolean
   /** Lists of the project that are asked for again afterwards, refused or not: part of it may have been done. */
   changes?: readonly string[]
   act: (reason: string | undefined) => Promise<unknown>
 }) {
   const { opened, close, title, verb, danger = false, back, children, reason, ready = true, changes = [], act } = props
+  const { thing = title, filled = false } = props
   const again = useAgain()
   useFocusBack(opened)
   const { t } = useTranslation()
-  const [text, setText] = useState('')
+  const draft = useDraft(`reason: ${thing}`, '')
+  const text = draft.value
   const [busy, setBusy] = useState(false)
   const [error, setError] = useState<unknown>(null)
   const shut = () => {
     setError(null)
-    setText('')
     close()
+  }
+  const giveUp = () => {
+    draft.startOver()
+    shut()
   }
   const acts = useRef(false)
   const submit = async () => {
@@ -48,7 +58,7 @@ export function Ask(props: {
     setError(null)
     try {
       await act(text.trim() === '' ? undefined : text.trim())
-      setText('')
+      draft.startOver()
       close()
     } catch (refused) {
       setError(refused)
@@ -63,7 +73,7 @@ export function Ask(props: {
       opened={opened}
       onClose={shut}
       title={title}
-      closeOnClickOutside={text === ''}
+      closeOnClickOutside={text === '' && !filled}
       closeButtonProps={{ 'aria-label': t('action.close') }}
       size="lg"
     >
@@ -74,12 +84,13 @@ export function Ask(props: {
         }}
       >
         <div className="ask">{children}</div>
+        {reason !== undefined && <Begun of={draft} />}
         {reason !== undefined && (
           <Textarea
             mt="sm"
             label={reason === 'must' ? t('form.reason') : t('form.reasonOptional')}
             value={text}
-            onChange={(event) => setText(event.currentTarget.value)}
+            onChange={(event) => draft.write(event.currentTarget.value)}
             required={reason === 'must'}
             withAsterisk={false}
             autosize
@@ -89,7 +100,7 @@ export function Ask(props: {
         )}
         <div className="ask-buttons">
           <Refusal error={error} />
-          <Button variant="default" onClick={shut}>
+          <Button variant="default" onClick={giveUp}>
             {back ?? t('action.cancel')}
           </Button>
           <Button

@@ -1,14 +1,16 @@
-import { Button, NumberInput, TextInput } from '@mantine/core'
+import { Button, NumberInput } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
 import type { ConcurrencyKey } from '@writ/api'
 import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { now } from '../app/clock.ts'
 import { count, duration, listed } from '../app/format.ts'
+import { localOf } from '../app/local-time.ts'
 import { useSession } from '../app/session.tsx'
 import { Ask } from './ask.tsx'
 import { Section, Time } from './bits.tsx'
 import { Go } from './go.tsx'
+import { LocalTime } from './local-time.tsx'
 import { RowAct, Told } from './row-bits.tsx'
 import { Answer } from './states.tsx'
 
@@ -25,10 +27,6 @@ interface Lifting {
 }
 
 const HOUR_MS = 3_600_000
-
-/** As an input of this browser has it: the time here, to the minute. */
-const localOf = (ms: number): string =>
-  new Date(ms - new Date(ms).getTimezoneOffset() * 60_000).toISOString().slice(0, 16)
 
 /** Keys under which tasks run one after the other: how many have a place, how many wait, and until when nothing is started. */
 export function ConcurrencyKeys() {
@@ -190,6 +188,7 @@ function AskLimit({ of: { key, active }, close }: { of: ConcurrencyKey; close: (
       verb={t('key.limitVerb')}
       reason="must"
       ready={(concurrency !== null || rate !== undefined) && !soon}
+      filled={concurrency !== null || starts !== null || until !== ''}
       act={async (reason) => {
         await client.concurrencyKeys.limit({
           body: {
@@ -227,12 +226,7 @@ function AskLimit({ of: { key, active }, close }: { of: ConcurrencyKey; close: (
         value={seconds ?? ''}
         onChange={(value) => setSeconds(numberOf(value))}
       />
-      <TextInput
-        type="datetime-local"
-        label={t('key.untilOrGood')}
-        value={until}
-        onChange={(event) => setUntil(event.currentTarget.value)}
-      />
+      <LocalTime label={t('key.untilOrGood')} value={until} onChange={(event) => setUntil(event.currentTarget.value)} />
     </Ask>
   )
 }
@@ -283,6 +277,7 @@ function AskKey({
       title={t(pauses ? 'key.pauseTitle' : 'key.resumeTitle', { key })}
       verb={t(pauses ? 'key.pauseVerb' : 'queue.resume')}
       ready={!pauses || at > now()}
+      filled={pauses}
       act={async () => {
         if (pauses) await client.concurrencyKeys.pause({ body: { key, until: new Date(at).toISOString() } })
         else await client.concurrencyKeys.resume({ body: { key } })
@@ -294,8 +289,7 @@ function AskKey({
           : t('key.resumeText', { waiting: count(waiting, i18n.language) })}
       </p>
       {pauses && (
-        <TextInput
-          type="datetime-local"
+        <LocalTime
           label={t('key.until')}
           value={until}
           onChange={(event) => setUntil(event.currentTarget.value)}

@@ -25,14 +25,22 @@ export function useDraft<T>(thing: string, first: T, keep: (value: T) => T = (va
   const { me, project } = useSession()
   const of = { person: me.id, project, thing }
   const [blank] = useState(first)
-  const [held, hold] = useState(() => {
+  const read = (turn: number) => {
     // Of this thing nothing else is ever kept.
     const before = drafts.get(of) as T | undefined
-    return { value: before ?? blank, begun: before !== undefined, turn: 0 }
-  })
+    return { thing, value: before ?? blank, begun: before !== undefined, turn }
+  }
+  const [held, hold] = useState(() => read(0))
   const latest = useRef(held.value)
+  let now = held
+  if (held.thing !== thing) {
+    // The same place, about something else: what was begun about the other is not about this.
+    now = read(held.turn + 1)
+    latest.current = now.value
+    hold(now)
+  }
   return {
-    ...held,
+    ...now,
     write(next) {
       latest.current = typeof next === 'function' ? (next as (before: T) => T)(latest.current) : next
       const value = latest.current
@@ -42,7 +50,7 @@ export function useDraft<T>(thing: string, first: T, keep: (value: T) => T = (va
     startOver() {
       latest.current = blank
       drafts.drop(of)
-      hold(({ turn }) => ({ value: blank, begun: false, turn: turn + 1 }))
+      hold((before) => ({ ...before, value: blank, begun: false, turn: before.turn + 1 }))
     },
     done(sent) {
       if (sent !== undefined && sent !== latest.current) return

@@ -1,5 +1,6 @@
 import { useTranslation } from 'react-i18next'
 import { Section, Time } from './bits.tsx'
+import { areSeveral, useEntryNumber } from './entry-number.ts'
 import { useHappened } from './happened.ts'
 import { Icon } from './icons.tsx'
 import { CheckLine } from './proof-drawer.tsx'
@@ -16,6 +17,7 @@ const detailsOf = (event: Readonly<Record<string, unknown>> | null): object =>
 export function Entries({ of, handler }: { of: ReturnType<typeof useTrail>; handler?: string }) {
   const { t } = useTranslation()
   const told = useHappened()
+  const entryNumber = useEntryNumber(areSeveral(of.data?.trail.logs ?? []))
   return (
     <Section title={t('run.entries')}>
       <Answer of={of} lines={4}>
@@ -36,7 +38,7 @@ export function Entries({ of, handler }: { of: ReturnType<typeof useTrail>; hand
                           ...(handler === undefined ? {} : { details: { ...detailsOf(one.event), handler } }),
                         })}
                       </strong>
-                      <span className="number">#{one.shown.log_index}</span>
+                      <span className="number">{entryNumber(one.shown.shard, one.shown.log_index)}</span>
                       <span className="push dimmed small">
                         <Time at={one.entry?.t ?? null} />
                       </span>

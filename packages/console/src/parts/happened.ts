@@ -9,6 +9,9 @@ export interface Told {
   readonly resource_type?: string | null | undefined
   readonly resource_number?: number | null | undefined
   readonly details?: unknown
+  /** The log that holds it, and of an erased one the log that says why: each counts its entries from 0. */
+  readonly shard?: number | null | undefined
+  readonly erased_shard?: number | null | undefined
   readonly success?: boolean | undefined
 }
 
@@ -47,7 +50,10 @@ export function happened(event: Told, say: Say, exists: (key: string) => boolean
     // Chinese keeps a gap behind a number.
     .replace(/(#\d+)(?=\p{Script=Han})/gu, '$1 ')
   const erased = /^\[erased, see (.+)\]$/.exec(event.action ?? '')
-  return erased ? `${sentence} ${say('happened.erased', { index: erased[1] })}` : sentence
+  if (!erased) return sentence
+  const { shard, erased_shard: other = shard } = event
+  const index = other === shard ? erased[1] : say('audit.entryIn', { shard: other, index: erased[1] })
+  return `${sentence} ${say('happened.erased', { index })}`
 }
 
 /** As above, in the language of the page. */

@@ -90,7 +90,9 @@ export function List<T extends { id: string; number?: number }>(props: {
   )
   const about = JSON.stringify(filters)
   const key = useMemo(() => [project, name, about], [project, name, about])
-  const [fresh, setFresh] = useState(0)
+  // Of other filters others are new: they were asked for with the rows.
+  const [counted, setCounted] = useState({ key, count: 0 })
+  const fresh = counted.key === key ? counted.count : 0
   const scroller = useRef<HTMLDivElement>(null)
   const query = useInfiniteQuery({
     queryKey: key,
@@ -104,18 +106,26 @@ export function List<T extends { id: string; number?: number }>(props: {
   // Once for each answer, not for each frame of a scroll.
   const rows = useMemo(() => query.data?.pages.flatMap(({ items }) => items) ?? [], [query.data])
 
+  // By row, which question was the last and which one's answer is shown: an older answer may come after a newer one.
+  const turns = useRef(new Map<string, { asked: number; shown: number }>())
   useEvents(
     useCallback(
       ({ data }) => {
-        if (data.event_type === adds) setFresh((count) => count + 1)
+        if (data.event_type === adds) setCounted((old) => ({ key, count: (old.key === key ? old.count : 0) + 1 }))
         const id = data.event_type.startsWith('artifact.') ? null : data.resource_id
         if (!reload || id === null || !changes || !data.event_type.startsWith(changes)) return
         const known = queries
           .getQueryData<InfiniteData<PageOfRows<T>>>(key)
           ?.pages.some(({ items }) => items.some((row) => row.id === id))
         if (!known) return
+        const turn = turns.current.get(id) ?? { asked: 0, shown: 0 }
+        turns.current.set(id, turn)
+        turn.asked++
+        const mine = turn.asked
         void reload(id)
-          .then((row) =>
+          .then((row) => {
+            if (mine < turn.shown) return
+            turn.shown = mine
             queries.setQueryData<InfiniteData<PageOfRows<T>>>(
               key,
               (old) =>
@@ -126,8 +136,8 @@ export function List<T extends { id: string; number?: number }>(props: {
                     items: page.items.map((one) => (one.id === id ? row : one)),
                   })),
                 },
-            ),
-          )
+            )
+          })
           // It is gone or no longer visible; the next look at the list says so.
           .catch(() => {})
       },
@@ -139,15 +149,20 @@ export function List<T extends { id: string; number?: number }>(props: {
   useEffect(() => {
     if (pulse === undefined) return
     const stop = new AbortController()
+    let [asked, answered] = [0, 0]
     const timer = setInterval(() => {
       const shown = () => queries.getQueryData<InfiniteData<PageOfRows<T>>>(key)
       if (document.hidden || shown() === undefined) return
+      asked++
+      const mine = asked
       void look
         .current('', stop.signal)
         .then((page) => {
           const { items } = page
           const before = shown()
-          if (before === undefined) return
+          // A slow server may answer a beat behind the next one.
+          if (before === undefined || stop.signal.aborted || mine < answered) return
+          answered = mine
           const now = new Map(items.map((row) => [row.id, row]))
           const known = new Set(before.pages.flatMap((one) => one.items.map(({ id }) => id)))
           // Where nothing is, nothing moves under a pointer.
@@ -157,7 +172,7 @@ export function List<T extends { id: string; number?: number }>(props: {
           }
           // Below the last row that is there others may follow, which are none of the new.
           const end = before.pages.at(-1)?.next_cursor === null ? 0 : (before.pages.at(-1)?.items.at(-1)?.number ?? 0)
-          setFresh(items.filter(({ id, number = 0 }) => !known.has(id) && number > end).length)
+          setCounted({ key, count: items.filter(({ id, number = 0 }) => !known.has(id) && number > end).length })
           queries.setQueryData<InfiniteData<PageOfRows<T>>>(
             key,
             (old) =>
@@ -184,7 +199,7 @@ export function List<T extends { id: string; number?: number }>(props: {
     if (hasNextPage && !isFetchingNextPage) void fetchNextPage()
   }, [hasNextPage, isFetchingNextPage, fetchNextPage])
   const letIn = () => {
-    setFresh(0)
+    setCounted({ key, count: 0 })
     scroller.current?.scrollTo({ top: 0 })
     void queries.resetQueries({ queryKey: key })
   }

@@ -17,7 +17,7 @@ type Blobbed = Uint8Array<ArrayBuffer>
 export type Shown =
   | { kind: 'text' | 'json'; text: string }
   | { kind: 'csv'; rows: string[][]; more: boolean }
-  | { kind: 'image'; url: string }
+  | { kind: 'image'; type: string; data: Blobbed }
   | { kind: 'binary' }
 
 /** The bytes of an artifact, and whether they are those that were recorded: hashed in this browser. */
@@ -56,7 +56,7 @@ const IMAGES: readonly [string, readonly number[]][] = [
 
 async function shownAs(data: Blobbed, name: string): Promise<Shown> {
   const image = IMAGES.find(([, magic]) => magic.every((byte, i) => data[i] === byte))
-  if (image) return { kind: 'image', url: URL.createObjectURL(new Blob([data], { type: image[0] })) }
+  if (image) return { kind: 'image', type: image[0], data }
   let text: string
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(data)
@@ -144,11 +144,9 @@ function Inside({ artifact }: { artifact: Artifact }) {
 
 function Content({ shown, name }: { shown: Shown; name: string }) {
   const { t } = useTranslation()
-  const url = shown.kind === 'image' ? shown.url : null
-  useEffect(() => () => void (url && URL.revokeObjectURL(url)), [url])
   switch (shown.kind) {
     case 'image':
-      return <img src={shown.url} alt={name} className="preview-image" />
+      return <Image of={shown} name={name} />
     case 'csv':
       return (
         // biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls
@@ -187,6 +185,17 @@ function Content({ shown, name }: { shown: Shown; name: string }) {
         </pre>
       )
   }
+}
+
+/** The address of an image is its own: what was fetched is kept, and may be looked at again when this address is gone. */
+function Image({ of: { data, type }, name }: { of: Extract<Shown, { kind: 'image' }>; name: string }) {
+  const [url, setUrl] = useState<string | null>(null)
+  useEffect(() => {
+    const made = URL.createObjectURL(new Blob([data], { type }))
+    setUrl(made)
+    return () => URL.revokeObjectURL(made)
+  }, [data, type])
+  return url === null ? null : <img src={url} alt={name} className="preview-image" />
 }
 
 /** The difference between the evidence from before and from after, line by line. */

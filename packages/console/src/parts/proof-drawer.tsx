@@ -1,6 +1,7 @@
 import { Drawer } from '@mantine/core'
 import type { Trail } from '@writ/api'
 import { toBase64 } from '@writ/tlog'
+import { useEffect } from 'react'
 import { useTranslation } from 'react-i18next'
 import { listed } from '../app/format.ts'
 import { preferences } from '../app/page-settings.ts'
@@ -8,6 +9,7 @@ import type { Check, VerifiedEntry, VerifiedTrail } from '../proof/verify-trail.
 import { sayFound } from '../words/index.ts'
 import { Mono, Time } from './bits.tsx'
 import { Code } from './code.tsx'
+import { areSeveral, useEntryNumber } from './entry-number.ts'
 import { useHappened } from './happened.ts'
 import { Icon } from './icons.tsx'
 import { type StationName, stationOfEvent } from './seal.ts'
@@ -87,6 +89,7 @@ function Proofs(props: {
 function Entry({ one, trail }: { one: VerifiedEntry; trail: Trail }) {
   const { t } = useTranslation()
   const told = useHappened()
+  const entryNumber = useEntryNumber(areSeveral(trail.logs))
   const { shown, entry, event, checks, statements } = one
   const signatures = trail.signatures.filter(({ statement }) =>
     statements.some(
@@ -101,7 +104,7 @@ function Entry({ one, trail }: { one: VerifiedEntry; trail: Trail }) {
       <header>
         <strong>{shown.event_type}</strong>
         <span className="dimmed">
-          #{shown.log_index} · <Time at={entry?.t ?? null} />
+          {entryNumber(shown.shard, shown.log_index)} · <Time at={entry?.t ?? null} />
         </span>
       </header>
       {event && <p className="small">{told({ ...(event as object), event_type: shown.event_type })}</p>}
@@ -173,7 +176,9 @@ function Rests({ trail, verified }: { trail: Trail; verified: VerifiedTrail }) {
         const vkey = log.vkeys.at(-1) ?? ''
         return (
           <div key={log.shard} className="rest">
-            <span className="small dimmed">{t('proof.logKey')}</span>
+            <span className="small dimmed">
+              {areSeveral(trail.logs) ? t('proof.logKeyOf', { shard: log.shard }) : t('proof.logKey')}
+            </span>
             <Mono value={vkey} keep={14} />
             <KeySeen origin={log.origin} vkey={log.vkeys[0] ?? ''} />
             {at && (
@@ -201,11 +206,23 @@ function Rests({ trail, verified }: { trail: Trail; verified: VerifiedTrail }) {
   )
 }
 
+/** What this browser had kept of a log when the page was opened: what the page itself kept is nothing that was seen before. */
+const keptBefore = new Map<string, string | null>()
+
+function keyBefore(origin: string): string | null {
+  const name = `log-key ${origin}`
+  const before = keptBefore.has(origin) ? (keptBefore.get(origin) ?? null) : preferences.get(name)
+  keptBefore.set(origin, before)
+  return before
+}
+
 /** The first key of a log, as this browser first saw it. Public, so it may be kept; a change of it is worth a question. */
 function KeySeen({ origin, vkey }: { origin: string; vkey: string }) {
   const { t } = useTranslation()
-  const kept = preferences.get(`log-key ${origin}`)
-  if (kept === null) preferences.set(`log-key ${origin}`, vkey)
+  const kept = keyBefore(origin)
+  useEffect(() => {
+    if (kept === null) preferences.set(`log-key ${origin}`, vkey)
+  }, [kept, origin, vkey])
   const state = kept === null ? 'keyFirst' : kept === vkey ? 'keySame' : 'keyOther'
   return <span className={state === 'keyOther' ? 'small refusal' : 'small dimmed'}>{t(`proof.${state}`)}</span>
 }

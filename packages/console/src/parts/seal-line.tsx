@@ -3,6 +3,7 @@ import { useTranslation } from 'react-i18next'
 import { listed } from '../app/format.ts'
 import { useHere } from '../app/here.tsx'
 import { Person, Time } from './bits.tsx'
+import { useEntryNumber } from './entry-number.ts'
 import type { Station, StationName } from './seal.ts'
 
 /** How far something came, in words: what a screen reader says of the whole line. */
@@ -45,10 +46,18 @@ export function SealLine({ stations }: { stations: readonly Station[] }) {
 export function SealStations(props: {
   stations: readonly Station[]
   seal?: Seal | undefined
+  /** Something of what proves it was checked in this page and does not fit. */
+  broken?: boolean
   open: (station: StationName) => void
 }) {
-  const { stations, open } = props
+  const { seal, broken = false, open } = props
+  // What the server says of the seal does not count against what was found here.
+  const stations = props.stations.map((one) =>
+    one.name === 'sealed' && broken ? { ...one, state: 'failed' as const } : one,
+  )
   const { t } = useTranslation()
+  const shard = seal?.last_shard ?? null
+  const entryNumber = useEntryNumber(shard !== null)
   return (
     <ol className="seal-stations" aria-label={t('seal.title')}>
       {stations.map(({ name, state, who, when, index }) => (
@@ -66,15 +75,17 @@ export function SealStations(props: {
               {name === 'sealed' ? (
                 index !== null && index !== undefined ? (
                   <>
-                    #{index} ·{' '}
+                    {entryNumber(shard, index)} ·{' '}
                     {t(
-                      state === 'witnessed'
-                        ? 'seal.witnessed'
-                        : state === 'done'
-                          ? 'seal.inLog'
-                          : state === 'open'
-                            ? 'seal.soFar'
-                            : 'seal.pending',
+                      state === 'failed'
+                        ? 'seal.broken'
+                        : state === 'witnessed'
+                          ? 'seal.witnessed'
+                          : state === 'done'
+                            ? 'seal.inLog'
+                            : state === 'open'
+                              ? 'seal.soFar'
+                              : 'seal.pending',
                     )}
                   </>
                 ) : (

@@ -11,7 +11,16 @@ const run = {
   completed_at: '2026-11-26T09:00:02Z',
   executed_by_number: 2,
 } as const
-const seal = { id: '', number: 1, entries: 7, pending: 0, last_index: 41, sealed: true, anchored: false }
+const seal = {
+  id: '',
+  number: 1,
+  entries: 7,
+  pending: 0,
+  last_index: 41,
+  last_shard: null,
+  sealed: true,
+  anchored: false,
+}
 const states = (stations: readonly { state: string }[]) => stations.map(({ state }) => state).join(' ')
 
 test('a ticket is drawn as far as the server says that it came', () => {
@@ -47,7 +56,10 @@ test('the last station is witnessed only where somebody outside signed beyond th
   assert.equal(stationsOfRun(run, undefined, {}, seal).at(-1)?.state, 'done')
   assert.equal(stationsOfRun(run, undefined, {}, { ...seal, anchored: true }).at(-1)?.state, 'witnessed')
   assert.equal(stationsOfRun(run, undefined, {}, { ...seal, sealed: false }).at(-1)?.state, 'now')
-  assert.equal(stationsOfRun(run, undefined, {}, { ...seal, last_index: null, pending: 1 }).at(-1)?.state, 'now')
+  assert.equal(
+    stationsOfRun(run, undefined, {}, { ...seal, last_index: null, last_shard: null, pending: 1 }).at(-1)?.state,
+    'now',
+  )
   const begun = stationsOfTicket({ ...ticket, status: 'submitted' }, {}, seal).at(-1)
   assert.deepEqual([begun?.state, begun?.index], ['open', 41])
 })

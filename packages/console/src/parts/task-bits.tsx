@@ -9,6 +9,7 @@ import { sayFound } from '../words/index.ts'
 import { numbered, RunStateBadge, Time } from './bits.tsx'
 import type { useFilters } from './go.tsx'
 import type { Column } from './list.tsx'
+import { ClockChange } from './local-time.tsx'
 import type { Station, StationName } from './seal.ts'
 import { Search } from './search.tsx'
 
@@ -29,13 +30,6 @@ export const handlerNames = (handlers: readonly HandlerInfo[] | undefined, chose
   // One that was removed still has tasks, and may stand in an address.
   ...new Set([...(handlers ?? []).map(({ name }) => name), ...(chosen ? [chosen] : [])]),
 ]
-
-/** The text of a local time field (`2026-11-26T09:30`) as the API takes it; undefined for no time. */
-export function instantOf(local: string | undefined): string | undefined {
-  if (!local) return undefined
-  const at = new Date(local)
-  return Number.isNaN(at.getTime()) ? undefined : at.toISOString()
-}
 
 /** The earlier of this time and now: what comes later than the question is not among what was counted. */
 export function untilNow(time: string | undefined): string {
@@ -86,6 +80,8 @@ export function TimeFilters(props: { filters: Filters; from: string; to: string 
           onChange={(event) => set({ [name]: event.currentTarget.value })}
         />
       ))}
+      <ClockChange of={filters.from ?? ''} />
+      <ClockChange of={filters.to ?? ''} />
     </div>
   )
 }

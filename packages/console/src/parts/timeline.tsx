@@ -1,7 +1,9 @@
+import type { Trail } from '@writ/api'
 import type { Client } from '@writ/sdk'
 import { useTranslation } from 'react-i18next'
 import type { VerifiedTrail } from '../proof/verify-trail.ts'
 import { Person, Time } from './bits.tsx'
+import { areSeveral, useEntryNumber } from './entry-number.ts'
 import { Icon, type IconName } from './icons.tsx'
 import { plainText } from './plain-text.ts'
 import { stationOfEvent } from './seal.ts'
@@ -24,8 +26,10 @@ const wentWrong = (type: string) => /\.(failed|rejected|timeout|refused|approval
 const iconOf = (type: string): IconName => (wentWrong(type) ? 'cross' : (icons[stationOfEvent(type)] ?? 'dots'))
 
 /** Everything that happened, in one order: what the log says, and what people said to it. */
-export function Timeline({ verified, comments }: { verified: VerifiedTrail; comments: readonly Comment[] }) {
+export function Timeline(props: { verified: VerifiedTrail; logs: Trail['logs']; comments: readonly Comment[] }) {
+  const { verified, logs, comments } = props
   const { t, i18n } = useTranslation()
+  const entryNumber = useEntryNumber(areSeveral(logs))
   const items: Item[] = [
     ...verified.entries
       .filter(({ shown }) => shown.event_type !== 'ticket.commented' && shown.event_type !== 'artifact.verified')
@@ -49,7 +53,7 @@ export function Timeline({ verified, comments }: { verified: VerifiedTrail; comm
             </div>
           </li>
         ) : (
-          <li key={item.key} className={wentWrong(item.entry.shown.event_type) ? 'went-wrong' : ''}>
+          <li key={item.key} className={wentWrong(item.entry.shown.event_type) || !item.entry.good ? 'went-wrong' : ''}>
             <span className="timeline-icon">
               <Icon name={iconOf(item.entry.shown.event_type)} size={13} />
             </span>
@@ -68,8 +72,13 @@ export function Timeline({ verified, comments }: { verified: VerifiedTrail; comm
                 )}
                 {' · '}
                 <Time at={item.at} />
-                <span className="number"> · #{item.entry.shown.log_index}</span>
+                <span className="number"> · {entryNumber(item.entry.shown.shard, item.entry.shown.log_index)}</span>
               </p>
+              {!item.entry.good && (
+                <p className="refusal">
+                  <Icon name="warning" size={13} /> {t('proof.bad')}
+                </p>
+              )}
               {reasonOf(item.entry.event) !== '' && (
                 <p className="prose">
                   <SummaryText text={reasonOf(item.entry.event)} />

@@ -1,5 +1,6 @@
 import { useQuery } from '@tanstack/react-query'
 import { useSession } from '../app/session.tsx'
+import type { VerifiedTrail } from '../proof/verify-trail.ts'
 
 /** What proves a ticket or a run, fetched and verified here; the verifier and its cryptography are loaded with it. */
 export function useTrail(subject: 'ticket' | 'run', number: number | undefined) {
@@ -22,3 +23,7 @@ export function useTrail(subject: 'ticket' | 'run', number: number | undefined) 
     },
   })
 }
+
+/** Whether something of it was checked and does not fit; what is not known yet is not broken. */
+export const isBroken = (verified: VerifiedTrail | undefined): boolean =>
+  verified?.entries.some(({ good }) => !good) === true

@@ -1,4 +1,4 @@
-import { keepPreviousData, useQuery } from '@tanstack/react-query'
+import { useQuery } from '@tanstack/react-query'
 import { now as serverNow } from '../app/clock.ts'
 import { useSession } from '../app/session.tsx'
 import { PERIODS, type Period } from './insight.ts'
@@ -25,6 +25,5 @@ export function useInsight(period: Period, filter: { handler?: string | undefine
     },
     enabled: can('insight.get'),
     refetchInterval: 30_000,
-    placeholderData: keepPreviousData,
   })
 }

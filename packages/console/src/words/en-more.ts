@@ -522,6 +522,10 @@ export const enMore = {
     changes: 'Changes',
     noChanges: 'Nobody has asked for a change.',
     decidedBy: 'Decided by',
+    asked: 'The rules that were asked for',
+    rejectTitle: 'Reject other rules for {{project}}',
+    withdrawTitle: 'Withdraw other rules for {{project}}',
+    rejectText: 'The rules stay as they are. The request stays on record, with who said no and why.',
   },
   project: {
     new: 'New project',
@@ -1144,6 +1148,8 @@ export const enMore = {
     feishu_set_token: { title: 'Register a Feishu application, or set its token' },
   },
   signing: {
+    decided: 'Decided by',
+    enrolledBy: 'Enrolled by',
     people: "People's signing keys",
     text: 'An approval that is signed with a key of your own can be checked without trusting this server. Another admin agrees to each key.',
     enrol: 'Set up a passkey',

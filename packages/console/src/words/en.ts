@@ -155,6 +155,7 @@ export const en = {
     soFar: 'in the log so far',
     pending: 'on its way into the log',
     witnessed: 'witnessed',
+    broken: 'does not fit',
   },
   station: {
     done: 'done',
@@ -196,6 +197,7 @@ export const en = {
     restsText:
       'These keys, and this page, came from the server. Compare the keys with a copy from elsewhere; whoever trusts neither verifies a bundle with writ verify.',
     logKey: 'Key of the log',
+    logKeyOf: 'Key of log {{shard}}',
     checkpoint: 'Checkpoint of {{size}} entries',
     anchored: 'Witnesses stand for the first {{size}} entries: {{names}}.',
     notAnchored: 'No witness stands for this log yet.',
@@ -251,6 +253,9 @@ export const en = {
     reasonOptional: 'Reason (optional)',
     begun: 'You began this earlier and have not sent it.',
     startOver: 'Start over',
+    clockSkips: 'Clocks skip this time on that day. It is taken as {{taken}}.',
+    clockTwice:
+      'Clocks are set back, so this time comes twice. The first is taken, {{taken}}; the second is {{other}}.',
   },
   home: {
     hello: 'Hello, {{name}}',
@@ -481,6 +486,9 @@ export const en = {
     proven:
       'Entry {{index}} is under the checkpoint of {{size}} entries: {{hashes}} hashes lead to its root. Computed in this page.',
     otherEntry: 'Entry {{index}} of the log is about another event.',
+    entryIn: 'log {{shard}} #{{index}}',
+    isDropped:
+      'The log that held this entry was dropped by retention: its last checkpoint stays, and proves nothing of single entries any more.',
   },
   settings: {
     me: 'My account',

@@ -490,6 +490,10 @@ export const zhCnMore: Words<typeof enMore> = {
     changes: '更改记录',
     noChanges: '没有人申请过更改。',
     decidedBy: '决定人',
+    asked: '所申请的策略',
+    rejectTitle: '拒绝 {{project}} 的策略变更',
+    withdrawTitle: '撤回 {{project}} 的策略变更',
+    rejectText: '策略保持不变。该申请及拒绝者和理由都会留下记录。',
   },
   project: {
     new: '新建项目',
@@ -1064,6 +1068,8 @@ export const zhCnMore: Words<typeof enMore> = {
     feishu_set_token: { title: '登记飞书应用，或设置其令牌' },
   },
   signing: {
+    decided: '决定者：',
+    enrolledBy: '登记者：',
     people: '个人签名密钥',
     text: '用你自己的密钥签署的批准，无需信任本服务器即可核验。每个密钥都需另一位管理员同意。',
     enrol: '设置通行密钥',

@@ -161,6 +161,7 @@ export const zhCn: Words<typeof en> = {
     soFar: '目前已入日志',
     pending: '正在写入日志',
     witnessed: '已有见证',
+    broken: '不一致',
   },
   station: {
     done: '已完成',
@@ -200,6 +201,7 @@ export const zhCn: Words<typeof en> = {
     restsText:
       '这些密钥和本页面都来自服务器。请与从别处得到的密钥副本比对；两者都不信任时，用 writ verify 核验证据包。',
     logKey: '日志密钥',
+    logKeyOf: '日志 {{shard}} 的密钥',
     checkpoint: '{{size}} 个条目的检查点',
     anchored: '见证方为前 {{size}} 个条目作证：{{names}}。',
     notAnchored: '此日志尚无见证方。',
@@ -254,6 +256,8 @@ export const zhCn: Words<typeof en> = {
     reasonOptional: '理由（可选）',
     begun: '这是先前写了一部分、尚未发送的内容。',
     startOver: '重新开始',
+    clockSkips: '当天时钟调快，没有这个时间，按 {{taken}} 处理。',
+    clockTwice: '当天时钟回拨，这个时间出现两次：按第一次 {{taken}} 处理，第二次为 {{other}}。',
   },
   home: {
     hello: '{{name}}，你好',
@@ -481,6 +485,8 @@ export const zhCn: Words<typeof en> = {
     prove: '证明日志包含它',
     proven: '条目 {{index}} 在 {{size}} 个条目的检查点之下：{{hashes}} 个哈希通向其根。由本页面计算。',
     otherEntry: '日志的条目 {{index}} 属于另一个事件。',
+    entryIn: '日志 {{shard}} #{{index}}',
+    isDropped: '包含此条目的日志已按保留策略删除：仅保留其最后的检查点，已无法证明单个条目。',
   },
   settings: {
     me: '我的账户',

@@ -10,11 +10,13 @@ import { APPEND_OF_ENTRY, ERASED, ERASURE, EVENTS_PLACED, INDEX, PLACES, placeIn
 // SQL of who reads the log. That of the sequencer is in store-logs.ts, that of erasure in store-erasure.ts.
 
 export type Log = Selectable<LogsTable>
-/** As the API lists events; `erased_index` is the place of the payload.erased that emptied it. */
+/** As the API lists events; `erased_index` in `erased_shard` is the place of the payload.erased that emptied it. */
 export type EventRow = Selectable<AuditEventsTable> & {
+  readonly shard: number | null
   readonly log_index: number | null
   readonly erased_by: string | null
   readonly erased_index: number | null
+  readonly erased_shard: number | null
 }
 /** What the sequencer and the verifier need of an event. */
 export type LogRow = DayEvent & {
@@ -27,6 +29,7 @@ export type LogRow = DayEvent & {
 }
 
 export interface EventFilter {
+  readonly id?: string
   readonly event_type?: string
   readonly actor_id?: string
   readonly resource_type?: string
@@ -396,8 +399,10 @@ const withPlaces = (tx: Tx, filter: EventFilter) =>
     .leftJoin('audit_events as erasing', 'erasing.id', 'erasures.erased_by')
     .leftJoin('audit_appends as erased', 'erased.seq', 'erasing.append')
     .select([
+      'audit_appends.shard',
       placeIn('audit_appends', 'audit_events').as('log_index'),
       'erasures.erased_by',
+      'erased.shard as erased_shard',
       placeIn('erased', 'erasing').as('erased_index'),
     ])
 
@@ -405,6 +410,7 @@ function filtered(tx: Tx, f: EventFilter) {
   return (
     tx.db
       .selectFrom('audit_events')
+      .$if(f.id !== undefined, (q) => q.where('audit_events.id', '=', f.id!))
       .$if(f.event_type !== undefined, (q) => q.where('audit_events.event_type', '=', f.event_type!))
       // As the index says it: completed runs, of which there are most, are not in it.
       .$if(f.event_type !== undefined && f.event_type !== 'run.completed', (q) =>

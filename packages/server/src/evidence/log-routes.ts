@@ -272,6 +272,7 @@ function codeOf(error: unknown): ErrorCode {
 async function filterOf(
   tx: Tx,
   asked: {
+    event_id?: string
     event_type?: string
     actor_id?: string | number
     resource_type?: string
@@ -292,6 +293,7 @@ async function filterOf(
       : ((await findUserRef(tx, asked.actor_id))?.id ??
         (typeof asked.actor_id === 'string' && !/^\d+$/.test(asked.actor_id) ? asked.actor_id : NOBODY))
   return {
+    ...(asked.event_id === undefined ? {} : { id: asked.event_id }),
     ...(asked.event_type === undefined ? {} : { event_type: asked.event_type }),
     ...(actor === undefined ? {} : { actor_id: actor }),
     ...(asked.resource_type === undefined ? {} : { resource_type: asked.resource_type }),
@@ -350,10 +352,11 @@ const lineOf = (row: EventRow): string => (row.event === '' ? JSON.stringify(era
 function showEvent(row: EventRow): AuditEvent {
   return {
     id: row.id,
+    shard: row.shard,
     log_index: row.log_index,
     // The stored line is the twelve keys; beside them stand the numbers that people read.
-    ...(JSON.parse(lineOf(row)) as Omit<AuditEvent, 'id' | 'log_index' | 'actor_number' | 'resource_number'>),
-    ...(row.event === '' ? { erased_index: row.erased_index } : {}),
+    ...(JSON.parse(lineOf(row)) as Omit<AuditEvent, 'id' | 'shard' | 'log_index' | 'actor_number' | 'resource_number'>),
+    ...(row.event === '' ? { erased_index: row.erased_index, erased_shard: row.erased_shard } : {}),
     actor_number: row.actor_number,
     resource_number: row.resource_number,
   }

@@ -37,6 +37,7 @@ export async function sealsOf(on: Pick<TrailOn, 'db'>, ask: Ask<typeof evidenceA
       entries: count(inLog),
       pending,
       last_index: last < 0 ? null : last,
+      last_shard: last < 0 || logs.length < 2 ? null : newest,
       sealed: last >= 0 && pending === 0 && (closed || last < published),
       anchored: last >= 0 && pending === 0 && last < (anchored.get(newest) ?? 0),
     }

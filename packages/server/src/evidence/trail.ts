@@ -135,6 +135,7 @@ async function proveEvents(
     return {
       log: {
         shard,
+        closed: row.closed_at !== null,
         origin,
         vkeys: [...vkeysOf(row)],
         checkpoint: note,
