@@ -37,7 +37,18 @@ const handlers = () => [
     },
     { maxAttempts: 2 },
   ),
+  // One at a time: the next is a worker's, and has not begun.
+  handlerOf(
+    'test.narrow',
+    async (input, ctx) => {
+      if (input === 'waits') await ctx.waitFor(await ctx.dispatch('child', { handler: 'test.held', run_at: FAR }))
+      await new Promise((_, reject) => ctx.signal.addEventListener('abort', () => reject(ctx.signal.reason)))
+    },
+    { concurrency: 1 },
+  ),
+  handlerOf('test.held', async () => 'done'),
 ]
+const FAR = '2999-01-01T00:00:00Z'
 
 for (const backend of backends()) {
   const start = async () => {
@@ -92,6 +103,39 @@ for (const backend of backends()) {
       const there = (await folderFiles(one.folder)).names.some((name) => name.endsWith('provenance.dsse.json'))
       assert.equal(there, done.state === 'completed', handler)
     }
+    await system.check()
+  })
+
+  test(`a task that was stopped before it began is proven as one (${backend.name})`, {
+    skip: backend.skip,
+  }, async () => {
+    const { system, by } = await start()
+    await using _ = system
+    const proven = async (id: string) => {
+      assert.equal((await system.admin.post(`/tasks/${id}/cancel`)).status, 200)
+      const ended = await by.settled(id)
+      assert.deepEqual([ended.state, ended.error_code, ended.attempts.length], ['cancelled', 'CANCELLED', 1])
+      const { folder, report } = await bundleOf(system, id)
+      assert.deepEqual(report.fault, undefined)
+      const [journal] = (await folderFiles(folder)).names.filter((name) => name.endsWith('journal.json'))
+      const { attempts } = JSON.parse(await readFile(path.join(folder, journal!), 'utf8')) as { attempts: object[] }
+      return attempts.length
+    }
+    const isClaimed = (id: string) => until('a worker has it', async () => (await by.find(id)).state === 'running')
+    const waits = await by.dispatch('test.narrow', 'waits')
+    const isWaiting = async () => (await by.find(waits.id)).waiting_for !== null
+    await until('it waits for its child', isWaiting)
+    const runs = await by.dispatch('test.narrow')
+    await isClaimed(runs.id)
+    const behind = await by.dispatch('test.narrow')
+    await isClaimed(behind.id)
+    assert.equal(await proven(behind.id), 0)
+    // What went on behind another when its child had ended had begun before.
+    const [child] = (await system.admin.get<{ id: string }[]>(`/tasks?parent=${waits.id}`)).body
+    assert.equal((await system.admin.post(`/tasks/${child!.id}/cancel`)).status, 200)
+    await isClaimed(waits.id)
+    assert.equal(await proven(waits.id), 1)
+    await proven(runs.id)
     await system.check()
   })
 

@@ -78,7 +78,7 @@ function checkTask(
   )
   assert.equal(row.deliveries, null, `${what} is in the queue`)
   const only =
-    row.attempt === 1 && row.worker !== null && kept.length === 0
+    row.attempt === 1 && row.worker !== null && row.started_at !== null && kept.length === 0
       ? [
           {
             attempt: 1,

@@ -28,9 +28,11 @@ export async function loadTaskRecord(tx: Tx, ref: Ref): Promise<TaskRecord> {
   if (!row) throw await missingTask(tx, ref, 'TASK_NOT_FOUND')
   if (row.completed_at === null) throw new AppError('TASK_NOT_SETTLED')
   const kept = await store.listAttempts(tx, [row.id])
-  // A task that went well at once has no row of its attempt: the task's own says all of it.
+  // A task that went well at once has no row of its attempt: the task's own says all of it. One that a worker had, and that was stopped
+  // before it began, made no attempt.
   const only = { ...row, outcome: row.state, ended_at: row.completed_at }
-  const attempts = row.attempt === 1 && row.worker !== null && kept.length === 0 ? [only] : kept
+  const begun = row.attempt === 1 && row.worker !== null && row.started_at !== null
+  const attempts = begun && kept.length === 0 ? [only] : kept
   const journal = journalText({
     run: row.id,
     handler: row.handler,

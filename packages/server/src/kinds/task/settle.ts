@@ -363,9 +363,9 @@ const stoppedFor = (ending: Ending, { cancel_reason: reason, replaced_by_run_id:
 const withReason = (one: Finished, why: store.StopReason | undefined): Finished =>
   why === undefined ? one : { ...one, ending: stoppedFor(one.ending, why) }
 
-/** A first attempt that waited for a child began before it did, and is one. */
+/** A first attempt that waited for a child began before it did, and is one, also if it was stopped before it went on. */
 const sinceItsFirstStart = (one: Finished): Finished =>
-  one.attemptNumber === 1 && one.row.started_at !== null && one.attempt.startedAt !== null
+  one.attemptNumber === 1 && one.row.started_at !== null && one.attempt.worker !== null
     ? { ...one, attempt: { ...one.attempt, startedAt: one.row.started_at } }
     : one
 
