@@ -400,7 +400,7 @@ async function createPlayer(on: PlayOn) {
         schedules.pop()
       } else if (to === 'slower')
         expect(await admin.patch(`/schedules/${id}`, { every_seconds: 60 }), 200, ['HANDLER_DISABLED'])
-      else expect(await admin.post(`/schedules/${id}/${to}`), 200)
+      else expect(await admin.post(`/schedules/${id}/${to}`), 200, ['HANDLER_DISABLED'])
     },
     async restart() {
       await system.restart()
