@@ -145,7 +145,7 @@ test('whoever reads Chinese learns in Chinese what a verification found, why a f
     }),
   )
   await page.route('**/api/v1/audit/verify', (route) =>
-    route.fulfill({ json: { ok: false, code: 'ROW_MISSING', reason, index: 3, path: null } }),
+    route.fulfill({ json: { ok: false, origin: 'log/x', code: 'ROW_MISSING', reason, index: 3, path: null } }),
   )
   await tab.open('default')
   await tab.signIn(system.admin)
