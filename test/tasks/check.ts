@@ -1,6 +1,7 @@
 /** The invariants of tasks, read from the database of a server that may be running. */
 import assert from 'node:assert/strict'
-import { journalDigest } from '../../packages/server/src/kinds/task/journal.ts'
+import { hash } from 'node:crypto'
+import { journalOfRows } from '../../packages/server/src/kinds/task/record.ts'
 import * as store from '../../packages/server/src/kinds/task/store.ts'
 import { type CostRow, listCosts } from '../../packages/server/src/kinds/task/store-cost.ts'
 import { type Database, inProject } from '../../packages/server/src/platform/db/index.ts'
@@ -77,40 +78,9 @@ function checkTask(
     `${what} has exactly its leaf`,
   )
   assert.equal(row.deliveries, null, `${what} is in the queue`)
-  const only =
-    row.attempt === 1 && row.worker !== null && row.started_at !== null && kept.length === 0
-      ? [
-          {
-            attempt: 1,
-            outcome: row.state,
-            started_at: row.started_at,
-            ended_at: row.completed_at!,
-            error_code: row.error_code,
-          },
-        ]
-      : kept
   assert.equal(
     row.journal_sha256,
-    journalDigest({
-      run: row.id,
-      handler: row.handler,
-      queue: row.queue,
-      askedBy: row.executed_by_id,
-      acceptedAt: row.created_at,
-      inputSha256: row.input_sha256,
-      attempts: only.map((one) => ({
-        attempt: one.attempt,
-        outcome: one.outcome,
-        startedAt: one.started_at,
-        endedAt: one.ended_at,
-        errorCode: one.error_code,
-      })),
-      costs,
-      state: row.state,
-      errorCode: row.error_code,
-      outputSha256: row.output_sha256,
-      settledAt: row.completed_at!,
-    }),
+    hash('sha256', journalOfRows({ ...row, completed_at: row.completed_at! }, kept, costs)),
     `${what} has the journal that its leaf commits to`,
   )
   return true
