@@ -154,10 +154,10 @@ function judgeStarts(history: readonly Event[], byId: ReadonlyMap<string, TaskRo
     if (debounce) assert.ok(at >= row.created_at + SHORTEST_WAIT_MS, `${what} did not wait`)
     for (const id of dependsOn(row).ids) {
       const before = byId.get(id)!
-      assert.ok(
-        isFinal(before) && before.completed_at! <= at && !running.has(id),
-        `${what} began before ${before.number}`,
-      )
+      const named = `${before.number} (${before.state}, ${before.error_code})`
+      assert.ok(isFinal(before), `${what} began, and ${named} has not ended`)
+      assert.ok(before.completed_at! <= at, `${what} began ${before.completed_at! - at} ms before ${named} ended`)
+      assert.ok(!running.has(id), `${what} began while an attempt of ${named} was not over`)
       if (dependsOn(row).policy === 'cancel')
         assert.equal(before.state, 'completed', `${what} ran without ${before.number}`)
     }
