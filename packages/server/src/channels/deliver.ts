@@ -9,7 +9,7 @@ import { randomToken } from '../platform/ids.ts'
 import type { Logger } from '../platform/log.ts'
 import { redactor } from '../platform/redact/index.ts'
 import { retryAfterOf } from '../platform/retry-after.ts'
-import { type StoredTrace, spanIdOf, type Tracing, traceHeaders, traceIdOf } from '../platform/tracing.ts'
+import { type StoredTrace, spanIdOf, type Tracing, traceHeaders, traceIdOf, traceOf } from '../platform/tracing.ts'
 import { createTrouble } from '../platform/trouble.ts'
 import { createTurns, type Turns } from '../platform/turns.ts'
 import { showEvent } from './event.ts'
@@ -180,7 +180,7 @@ export function createDeliverer(on: Delivering): { run(stop: AbortSignal): Promi
     const sending = {
       event: showEvent(event, { source }),
       dispatched: body,
-      trace: traceHeaders(within, spanId),
+      trace: traceHeaders(traceOf(within, spanId)),
     }
     const attempt = await sendOnce(on, webhook, sending, stop)
     if (attempt === undefined) return undefined

@@ -98,12 +98,24 @@ export interface StoredTrace {
   readonly tracestate: string | null
 }
 
-/** What whoever is asked on behalf of a run is told of its trace, as headers. `spanId`: what asks, if it is recorded. */
-export const traceHeaders = (
-  { trace_id, traceparent, tracestate }: StoredTrace,
-  spanId: string,
-): { traceparent: string; tracestate?: string } => ({
+/** A trace as its headers have it. */
+export interface TraceContext {
+  readonly traceparent: string
+  readonly tracestate: string | null
+}
+
+/** What whoever is asked on behalf of a run is told of its trace. `spanId`: what asks, if it is recorded. */
+export const traceOf = ({ trace_id, traceparent, tracestate }: StoredTrace, spanId: string): TraceContext => ({
   traceparent: traceparent ?? traceparentOf(trace_id, spanId),
+  tracestate,
+})
+
+/** The headers of a request that is part of a trace. */
+export const traceHeaders = ({
+  traceparent,
+  tracestate,
+}: TraceContext): { traceparent: string; tracestate?: string } => ({
+  traceparent,
   ...(tracestate === null ? {} : { tracestate }),
 })
 

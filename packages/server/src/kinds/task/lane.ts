@@ -4,7 +4,7 @@ import type { Clock } from '../../platform/clock.ts'
 import { type Command, type Database, inProject, type Tx } from '../../platform/db/index.ts'
 import { randomToken } from '../../platform/ids.ts'
 import type { Logger } from '../../platform/log.ts'
-import { spanIdOf, traceHeaders } from '../../platform/tracing.ts'
+import { spanIdOf, traceOf } from '../../platform/tracing.ts'
 import { createTurns, type Turns } from '../../platform/turns.ts'
 import { isFirstClaim, type Lease, type Queue } from '../../queue/index.ts'
 import { type EagerLane, isFinal } from '../../runs/index.ts'
@@ -744,7 +744,7 @@ class Context implements TaskContext {
 
   get traceparent() {
     const { row, lease } = this.#work
-    return traceHeaders(row, attemptSpanId(row.id, lease.attempt)).traceparent
+    return traceOf(row, attemptSpanId(row.id, lease.attempt)).traceparent
   }
 
   get tracestate() {

@@ -3,6 +3,7 @@ import { type Static, Type } from 'typebox'
 import { systemClock } from '../../../platform/clock.ts'
 import { type Egress, EgressTimeout, type Incoming } from '../../../platform/egress.ts'
 import { retryAfterOf } from '../../../platform/retry-after.ts'
+import { traceHeaders } from '../../../platform/tracing.ts'
 import type { Handler, TaskContext } from '../handler.ts'
 import { define } from './define.ts'
 
@@ -114,15 +115,14 @@ async function send(
   const began = performance.now()
   const took = () => Math.round(performance.now() - began)
   const { url, method } = asked
-  const { signal, traceparent, tracestate, concurrencyKey } = context
+  const { signal, concurrencyKey } = context
   try {
     const inQuery = method === 'GET' || method === 'DELETE'
     const answer = await egress.send({
       url: inQuery ? withQuery(url, asked.data) : url,
       method,
       headers: {
-        traceparent,
-        ...(tracestate === null ? {} : { tracestate }),
+        ...traceHeaders(context),
         ...(inQuery ? {} : { 'content-type': 'application/json' }),
       },
       credentials: asked.headers ?? {},

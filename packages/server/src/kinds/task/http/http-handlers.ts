@@ -8,6 +8,7 @@ import { type Clock, rfc3339 } from '../../../platform/clock.ts'
 import type { Tx } from '../../../platform/db/index.ts'
 import { type Egress, EgressRefused, EgressTimeout } from '../../../platform/egress.ts'
 import { retryAfterOf } from '../../../platform/retry-after.ts'
+import { traceHeaders } from '../../../platform/tracing.ts'
 import { newSecret, signatureHeaders } from '../../../platform/webhook-signature.ts'
 import { type Contract, contractOf, requireSchemas } from '../contract.ts'
 import { compileSchemas, type Handler, type NamesBehind, type TaskContext, TaskError } from '../handler.ts'
@@ -205,8 +206,7 @@ async function call(
       method: 'POST',
       headers: {
         'content-type': 'application/json',
-        traceparent: ctx.traceparent,
-        ...(ctx.tracestate === null ? {} : { tracestate: ctx.tracestate }),
+        ...traceHeaders(ctx),
         // The same at every attempt: whoever did the work and could not say so knows it again.
         ...signatureHeaders(secrets, { id: ctx.runId, at, body }),
       },

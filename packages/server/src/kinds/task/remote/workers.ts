@@ -24,7 +24,7 @@ import { coalesceIn } from '../../../platform/coalesce.ts'
 import { type Command, type Database, inProject } from '../../../platform/db/index.ts'
 import { mayGoOn, redactor } from '../../../platform/redact/index.ts'
 import { storable } from '../../../platform/storable.ts'
-import { traceHeaders } from '../../../platform/tracing.ts'
+import { traceHeaders, traceOf } from '../../../platform/tracing.ts'
 import { type Ask, type Lease, type Queue, type Runnable, remotePlace } from '../../../queue/index.ts'
 import { isFinal } from '../../../runs/index.ts'
 import type { AtWork, Children } from '../child.ts'
@@ -257,7 +257,7 @@ export function createWorkers(on: WorkersOn): Workers {
         lease: texts.write({ lease, queue: row.queue, worker, startedAt: now, endsAt, by }),
         ends_in_ms: endsAt - now,
         concurrency_key: row.concurrency_key,
-        ...traceHeaders(row, attemptSpanId(row.id, lease.attempt)),
+        ...traceHeaders(traceOf(row, attemptSpanId(row.id, lease.attempt))),
       })
     }
     await settleEnds(project, [...refused, ...unread])
