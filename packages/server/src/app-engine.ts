@@ -175,10 +175,10 @@ export async function openEngine(on: {
       const { row, startedAt, endedAt, ending } = done
       documented.ended(row.queue, row.handler, (endedAt - startedAt) / 1_000, ending.errorCode)
       ours.ended(ending.state)
-      if (row.traceparent === null) tracing.record(() => spanOfAttempt(done))
+      tracing.record(() => spanOfAttempt(done))
     },
     settled(row, ending, at) {
-      if (row.traceparent === null) tracing.record(() => spanOfTask(row, ending, at))
+      tracing.record(() => spanOfTask(row, ending, at))
       // Somebody has to look at it, and may have no more than the log. What ended well is counted.
       if (ending.state === 'failed' || ending.state === 'timeout')
         taskLog.info(

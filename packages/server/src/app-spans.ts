@@ -15,25 +15,31 @@ export const headersOf = (text: string): Record<string, string> =>
       ]),
   )
 
-export const spanOfAttempt = ({ row, attempt, startedAt, endedAt, ending }: AttemptEnded): FinishedSpan => ({
-  name: `attempt ${row.handler}`,
-  kind: 'internal',
-  traceId: row.trace_id,
-  spanId: attemptSpanId(row.id, attempt),
-  parentSpanId: spanIdOf(row.id),
-  start: startedAt,
-  end: endedAt,
-  attributes: {
-    'writ.run': row.id,
-    'writ.attempt': attempt,
-    'writ.state': ending.state,
-    ...(ending.errorCode === null ? {} : { 'error.type': ending.errorCode }),
-  },
-  error: ending.error,
-})
+/** Null where the trace is handed on as it came: nothing of the task is recorded then. */
+export function spanOfAttempt({ row, attempt, startedAt, endedAt, ending }: AttemptEnded): FinishedSpan | null {
+  if (row.traceparent !== null) return null
+  return {
+    name: `attempt ${row.handler}`,
+    kind: 'internal',
+    traceId: row.trace_id,
+    spanId: attemptSpanId(row.id, attempt),
+    parentSpanId: spanIdOf(row.id),
+    start: startedAt,
+    end: endedAt,
+    attributes: {
+      'writ.run': row.id,
+      'writ.attempt': attempt,
+      'writ.state': ending.state,
+      ...(ending.errorCode === null ? {} : { 'error.type': ending.errorCode }),
+    },
+    error: ending.error,
+  }
+}
 
-/** Source: OpenTelemetry semantic conventions for HTTP server spans. */
-export function spanOfRequest(request: FastifyRequest, reply: FastifyReply, now: number): FinishedSpan {
+/** Null where the caller does not sample the trace. Source: OpenTelemetry semantic conventions for HTTP server spans. */
+export function spanOfRequest(request: FastifyRequest, reply: FastifyReply, now: number): FinishedSpan | null {
+  const parent = parentOf(request.headers.traceparent)
+  if (parent?.sampled === false) return null
   // Set by mount() once the caller is known.
   const caller = request.caller as Caller | undefined
   const route = request.routeOptions.url
@@ -42,7 +48,7 @@ export function spanOfRequest(request: FastifyRequest, reply: FastifyReply, now:
     kind: 'server',
     traceId: caller?.traceId ?? traceIdOf(request.id),
     spanId: caller?.spanId ?? spanIdOf(request.id),
-    parentSpanId: caller ? (parentOf(request.headers.traceparent)?.spanId ?? null) : null,
+    parentSpanId: caller ? (parent?.spanId ?? null) : null,
     start: now - reply.elapsedTime,
     end: now,
     attributes: {
@@ -74,14 +80,17 @@ export function accessOf(request: FastifyRequest, reply: FastifyReply): Record<s
  * From the dispatch of a task to its end, tries included. A child of the request or the attempt that dispatched it, as it is in their trace
  * and the only one in its queue entry; OpenTelemetry's conventions for messages allow a parent for a single message, and links for many.
  */
-export const spanOfTask = (row: WorkRow, ending: Ending, at: number): FinishedSpan => ({
-  name: `task ${row.handler}`,
-  kind: 'consumer',
-  traceId: row.trace_id,
-  spanId: spanIdOf(row.id),
-  parentSpanId: row.parent_span_id,
-  start: row.created_at,
-  end: at,
-  attributes: { 'writ.run': row.id, 'writ.handler': row.handler, 'writ.queue': row.queue },
-  error: ending.error,
-})
+export function spanOfTask(row: WorkRow, ending: Ending, at: number): FinishedSpan | null {
+  if (row.traceparent !== null) return null
+  return {
+    name: `task ${row.handler}`,
+    kind: 'consumer',
+    traceId: row.trace_id,
+    spanId: spanIdOf(row.id),
+    parentSpanId: row.parent_span_id,
+    start: row.created_at,
+    end: at,
+    attributes: { 'writ.run': row.id, 'writ.handler': row.handler, 'writ.queue': row.queue },
+    error: ending.error,
+  }
+}

@@ -102,7 +102,7 @@ import { serveMetrics, serveSystem } from './platform/http/system.ts'
 import { lockDataDir } from './platform/lock.ts'
 import type { Logger } from './platform/log.ts'
 import { createMetrics, whileThere } from './platform/metrics.ts'
-import { noTracing, openTracing, parentOf } from './platform/tracing.ts'
+import { noTracing, openTracing } from './platform/tracing.ts'
 import { artifactHandlers, findTraces, runHandlers } from './runs/index.ts'
 import { type Scheduler, scheduleHandlers } from './schedules/index.ts'
 import { assetHandlers, ticketHandlers } from './tickets/index.ts'
@@ -337,7 +337,7 @@ export async function openApp(on: {
       const route = request.routeOptions.config.id ?? 'other'
       if (logsRequests) httpOn.log.info(accessOf(request, reply), 'request')
       // Probes and scrapes come every few seconds, and would be most of what is collected.
-      if (!OPERATIONAL.has(request.routeOptions.url ?? '') && (parentOf(request.headers.traceparent)?.sampled ?? true))
+      if (!OPERATIONAL.has(request.routeOptions.url ?? ''))
         tracing.record(() => spanOfRequest(request, reply, clock.now()))
       metrics.requests.answered(route, request.method, reply.statusCode, reply.elapsedTime / 1_000)
       done()

@@ -19,8 +19,8 @@ export interface FinishedSpan {
 }
 
 export interface Tracing {
-  /** `made` is only called where somebody collects. */
-  record(made: () => FinishedSpan): void
+  /** `made` is only called where somebody collects; null for what its caller does not record. */
+  record(made: () => FinishedSpan | null): void
   /** Sends what is left. */
   stop(): Promise<void>
 }
@@ -157,7 +157,9 @@ export async function openTracing(options: {
   }
   return {
     record(made) {
-      const { name, kind, traceId, spanId, parentSpanId, start, end, attributes, error } = made()
+      const finished = made()
+      if (finished === null) return
+      const { name, kind, traceId, spanId, parentSpanId, start, end, attributes, error } = finished
       next = { traceId, spanId }
       const parent =
         parentSpanId === null

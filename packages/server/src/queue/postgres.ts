@@ -175,7 +175,7 @@ export function openPostgresQueue(db: Database): Queue {
     },
     async clockSet(change) {
       await renewLeases(db, change)
-      if (change.to < change.from) await ripenDue(db, change)
+      await ripenDue(db, change)
     },
     async stop(tx, runId) {
       const rows = await tx.sql(

@@ -211,8 +211,9 @@ export async function renewLeases(
  * After the clock went back: what fell due after the last sweep is due, for no sweep would find it before that time comes again. Not what
  * waits for another try: of that one cannot tell whether somebody has moved its time already.
  */
-export const ripenDue = (db: Database, { from, to }: { from: number; to: number }): Promise<unknown> =>
-  inProject(INSTANCE, () =>
+export async function ripenDue(db: Database, { from, to }: { from: number; to: number }): Promise<void> {
+  if (to >= from) return
+  await inProject(INSTANCE, () =>
     db.write((tx) =>
       tx.sql(
         'update queue set ready = 1 where ready = 0 and lease_until is null and failures = 0 and run_at > ?1 and run_at <= ?2',
@@ -220,6 +221,7 @@ export const ripenDue = (db: Database, { from, to }: { from: number; to: number 
       ),
     ),
   )
+}
 
 /** Whether there is something to sweep, and when the next falls due. Looks at the first entry of two indexes. */
 async function lookAhead(db: Database): Promise<{ due: number | null; lapse: number | null }> {

@@ -26,15 +26,15 @@ export async function keepSpans(
   for (const { project_id } of await held.listAheadProjects(on.db, change.to)) {
     const write = <T>(work: (tx: Tx) => Promise<T>) => inProject(project_id, () => on.db.write(work))
     if (change.to < change.from) await write((tx) => held.keepDueHeld(tx, change))
-    for (let after: string | undefined = ''; after !== undefined; ) {
-      const from: string = after
-      after = await write((tx) => bringTriesForward(tx, on.queue, change.to, from))
+    const page = async (work: (tx: Tx, after: string) => Promise<string | undefined>) => {
+      for (let after: string | undefined = ''; after !== undefined; ) {
+        const from: string = after
+        after = await write((tx) => work(tx, from))
+      }
     }
+    await page((tx, after) => bringTriesForward(tx, on.queue, change.to, after))
     // The last: it has what may start admitted now.
-    for (let after: string | undefined = ''; after !== undefined; ) {
-      const from: string = after
-      after = await write((tx) => capKeys(tx, change, from))
-    }
+    await page((tx, after) => capKeys(tx, change, after))
   }
 }
 

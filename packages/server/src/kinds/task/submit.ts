@@ -207,9 +207,8 @@ export function createSubmit(
     const ids = all.map(({ caller }) => uuidv7(caller.at))
     // Those that share the transaction came one after the other: by the time of the first the others would wait for theirs.
     const now = all.reduce((latest, { caller }) => Math.max(latest, caller.at), 0)
-    const rivals = all.some(({ task }) => task.uniqueKey !== null)
-      ? await meetRivals(tx, queue, on, all, ids)
-      : undefined
+    const firsts = firstOfKeys(all)
+    const rivals = firsts.size > 0 ? await meetRivals(tx, queue, on, all, ids, firsts) : undefined
     const foldedInto = (i: number) => {
       const rival = rivals?.get(i)
       return rival && 'folded' in rival ? rival.folded : undefined
@@ -222,13 +221,12 @@ export function createSubmit(
       const key = all[i]!.task.uniqueKey
       return foldedInto(i) ?? (key === null ? undefined : owners?.get(key))
     }
-    const firsts = rivals ? firstOfKeys(all) : undefined
     for (const [i, { task }] of all.entries()) {
       const owner = task.uniqueKey === null ? undefined : ownerOf(i)
       if (!owner || owner.id === ids[i] || foldedInto(i)) continue
       // Whom another server put there since it was looked for is met when all of this is tried again.
       const takesPlace = task.uniquePolicy === 'replace' || task.debounce !== null
-      if (takesPlace && firsts?.get(task.uniqueKey!) === i)
+      if (takesPlace && firsts.get(task.uniqueKey!) === i)
         throw new DatabaseConflict(new Error(`unique key ${task.uniqueKey} was taken meanwhile`))
       if (task.uniquePolicy === 'reject') throw new AppError('TASK_DUPLICATE', { key: task.uniqueKey!, task: owner.id })
     }

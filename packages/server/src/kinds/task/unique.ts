@@ -29,7 +29,7 @@ export type Met =
  * Looks for live tasks whose keys these dispatches replace or debounce. One that is replaced is cancelled while it waits, asked to stop
  * while it runs, and what it dispatched with it. One that is debounced gets the new input, unless it has begun: its steps are
  * of the old one. Then it is left alone and loses its key. Whoever claims it at the same time waits for this transaction, or passes it.
- * Of those in `all` that have the same key the first counts: a later one would free a place that the first found taken, and be given it.
+ * Of those in `all` that have the same key the first counts (`firsts`, see `firstOfKeys`): a later one would free a place that the first found taken, and be given it.
  * Answers by the place in `all`, for those that met one.
  */
 export async function meetRivals(
@@ -38,9 +38,10 @@ export async function meetRivals(
   cancels: Pick<Cancels, 'cancelChildren' | 'settled'>,
   all: readonly Accepted[],
   ids: readonly string[],
+  firsts: ReadonlyMap<string, number>,
 ): Promise<Map<number, Met>> {
   const met = new Map<number, Met>()
-  for (const i of firstOfKeys(all).values()) {
+  for (const i of firsts.values()) {
     const one = all[i]!
     const { uniqueKey, uniquePolicy, debounce } = one.task
     if (uniqueKey === null || (uniquePolicy !== 'replace' && debounce === null)) continue
