@@ -192,6 +192,54 @@ holds('an approval binds the version that was read, and an edit voids it', async
   )
 })
 
+holds('an edit while the work is under way, or when it is done, voids the approval too', async (sys) => {
+  const { admin, employee } = sys
+  await open(sys)
+  ok(await admin.post('/tickets/1/reject', { reason: 'no rollback plan' }))
+  ok(await employee.post('/tickets/1/submit'))
+  const run = async () => {
+    const started = await employee.post<Run>('/runs', {
+      run_type: 'proof',
+      ticket_id: 1,
+      script_id: 'proof.size',
+    })
+    return ok(started).number
+  }
+  const agreed = async () => {
+    const decisions = ok(await admin.get<Approval[]>('/tickets/1/approvals'))
+    const { approved_by_id } = ok(await admin.get<Ticket>('/tickets/1'))
+    return [approved_by_id !== null, ...decisions.map((one) => [one.decision, one.voided_at === null])]
+  }
+  ok(await admin.post('/tickets/1/approve'))
+  const first = await run()
+  assert.deepEqual(await agreed(), [true, ['rejected', true], ['approved', true]])
+  const edited = ok(await employee.patch<Ticket>('/tickets/1', { title: 'something else' }))
+  assert.deepEqual([edited.status, edited.version, edited.approved_by_id], ['running', 2, null])
+  assert.deepEqual(await agreed(), [false, ['rejected', true], ['approved', false]], 'a rejection stays what it was')
+
+  ok(await employee.upload(first, 'vlans.txt', 'vlan 10'))
+  await sys.waitFor(first)
+  assert.equal(ok(await admin.get<Ticket>('/tickets/1')).status, 'done')
+  ok(await employee.post('/tickets/1/reopen'))
+  ok(await admin.post('/tickets/1/approve'))
+  const second = await run()
+  ok(await employee.upload(second, 'vlans.txt', 'vlan 10'))
+  await sys.waitFor(second)
+  const late = ok(await employee.patch<Ticket>('/tickets/1', { description: 'and one more switch' }))
+  assert.deepEqual([late.status, late.approved_by_id], ['done', null])
+  const again = ok(await employee.patch<Ticket>('/tickets/1', { description: 'and two more' }))
+  assert.equal(again.version, 4)
+  const voided = ok(await admin.get<AuditEvent[]>('/audit/events?event_type=ticket.approval_voided'))
+  assert.deepEqual(
+    voided.map(({ details }) => [details?.approved_version, details?.version]),
+    [
+      [2, 3],
+      [1, 2],
+    ],
+    'said once for each',
+  )
+})
+
 holds('a rejection needs a reason and leads back to draft, from where the creator submits again', async (sys) => {
   const { admin, employee, bob } = sys
   await open(sys)

@@ -690,7 +690,7 @@ export const ticketsApi = {
     ],
     summary: 'Edit a ticket',
     description:
-      'Only the given fields; never the status. An edit of an approved ticket voids the approval. With the `digest` that was read, no edit of somebody else is replaced unseen.',
+      'Only the given fields; never the status. An edit voids the approval of what the ticket said before, also while a run is under way or when the work is done. With the `digest` that was read, no edit of somebody else is replaced unseen.',
     body: s.UpdateTicket,
     reply: s.Ticket,
     example: { title: '安装工厂交换机 (改期)' },

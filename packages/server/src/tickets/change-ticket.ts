@@ -41,8 +41,8 @@ const withEditor = (ticket: store.TicketRow, person: string): string =>
   JSON.stringify([...new Set([...editorsOf(ticket), person])])
 
 /**
- * Edits the given fields, never the status. An edit of an approved ticket voids the approval and puts it back to
- * submitted: nobody agreed to the new version.
+ * Edits the given fields, never the status. An edit voids an approval, also while the work is under way or done: nobody
+ * agreed to the new version. What was only approved goes back to submitted.
  * @param mustMatch throws if the caller knows another version than this one
  */
 export async function editTicket(
@@ -62,7 +62,7 @@ export async function editTicket(
   const changed = changesOf(before, edited)
   if (changed.length === 0) return showTicket(before)
   const rewords = changed.some(({ field }) => WORDS.has(field))
-  const voided = before.status === 'approved'
+  const voided = before.approved_by_id !== null
   const version = before.version + 1
   const { title, description, asset_id, assignee_id, due_at } = edited
   const change = {
@@ -76,7 +76,11 @@ export async function editTicket(
     updated_at: caller.at,
     ...(rewords ? { edited_by_ids: withEditor(before, personOf(caller)) } : {}),
   }
-  await store.updateTicket(tx, before.id, voided ? { ...change, status: 'submitted', approved_by_id: null } : change)
+  await store.updateTicket(tx, before.id, {
+    ...change,
+    ...(voided ? { approved_by_id: null } : {}),
+    ...(before.status === 'approved' ? { status: 'submitted' } : {}),
+  })
   await append(tx, caller.at, caller, {
     type: 'ticket.updated',
     resource: resourceOf(before),

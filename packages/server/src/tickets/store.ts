@@ -293,6 +293,7 @@ export async function voidApprovals(tx: Tx, ticketId: string, now: number): Prom
     .set({ voided_at: now })
     .where('subject_type', '=', 'ticket')
     .where('subject_id', '=', ticketId)
+    .where('decision', '=', 'approved')
     .where('voided_at', 'is', null)
     .where('consumed_at', 'is', null)
     .execute()
