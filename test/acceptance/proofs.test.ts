@@ -322,3 +322,43 @@ holds(
   },
   { fakeClock: true },
 )
+
+holds(
+  'evidence that came in time is judged, however long nobody was there to do it',
+  async (sys) => {
+    const { run } = await begin(sys)
+    ok(await sys.employee.upload(run.id, 'vlans.json', '{}'))
+    // A server that was away for a week finds that both are due.
+    sys.advance(169 * 3_600_000)
+    const { state, verdict } = await sys.waitFor(run.id)
+    assert.deepEqual([state, verdict], ['completed', 'passed'])
+  },
+  { fakeClock: true, env: { WRIT_PROOF_SETTLE_SECONDS: '5' } },
+)
+
+holds(
+  'evidence that is taken back before the check takes the check with it',
+  async (sys) => {
+    const { admin, employee } = sys
+    const takeBack = (id: string) => employee.delete(`/artifacts/${id}`)
+    const erase = (id: string) => admin.post(`/artifacts/${id}/erase`, { ground: 'the wrong customer' })
+    for (const [i, remove] of [takeBack, erase].entries()) {
+      const { run } = await begin(sys)
+      const { run: other } = await begin(sys)
+      const wrong = ok(await employee.upload(run.id, 'wrong.json', `[${i}]`))
+      ok(await employee.upload(other.id, 'vlans.json', '{}'))
+      assert.ok((await remove(wrong.artifact.id)).status < 300)
+      sys.advance(6_000)
+      await sys.waitFor(other.id)
+      const waits = ok(await employee.get<Run>(`/runs/${run.id}`))
+      assert.deepEqual([waits.state, waits.waiting_for], ['pending', 'evidence'])
+      ok(await employee.upload(run.id, 'right.json', '{"vlans": [10]}'))
+      sys.advance(6_000)
+      const { state, verdict } = await sys.waitFor(run.id)
+      assert.deepEqual([state, verdict], ['completed', 'passed'])
+      const files = ok(await employee.get<Artifact[]>(`/artifacts/run/${run.id}`))
+      assert.deepEqual(files.map(({ filename }) => filename).slice(0, 1), ['right.json'])
+    }
+  },
+  { fakeClock: true, env: { WRIT_PROOF_SETTLE_SECONDS: '5' } },
+)

@@ -4,7 +4,8 @@
  * Stores: sqlite, memory, postgres, redis (on SQLite), redis-postgres.
  */
 import { parseArgs } from 'node:util'
-import { type Order, programOf, shorten } from './program.ts'
+import { shorten } from '../../random.ts'
+import { type Order, programOf } from './program.ts'
 import { openTable } from './table.ts'
 
 const { values } = parseArgs({

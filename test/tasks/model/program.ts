@@ -1,5 +1,7 @@
 /** Random programs of an operator and of those who dispatch: data, so that one that fails is printed, shortened and run again. */
 
+import { randomOf, repeated } from '../../random.ts'
+
 /** What an attempt does; the last of a plan stands for all that follow. */
 export type Act = 'ok' | 'fail' | 'final' | 'soon' | 'hang' | 'late' | 'step' | 'family' | 'pause'
 
@@ -59,17 +61,6 @@ export const QUEUES = 2
 export const KEYS = 2
 const UNIQUE = 3
 
-/** A number in [0, 1), the same for the same seed. Source: mulberry32, by Tommy Ettinger, public domain. */
-export function randomOf(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
-}
-
 export interface ProgramOptions {
   readonly length: number
   /** Orders that cost a second each. */
@@ -120,24 +111,24 @@ export function programOf(seed: number, options: ProgramOptions): Order[] {
   }
 
   const kinds: (() => Order)[] = [
-    ...twice(14, () => ({ do: 'dispatch', wish: wishOf(0, 6) }) as const),
-    ...twice(3, () => {
+    ...repeated(14, () => ({ do: 'dispatch', wish: wishOf(0, 6) }) as const),
+    ...repeated(3, () => {
       const count = 2 + below(4)
       return { do: 'batch', wishes: Array.from({ length: count }, (_, i) => wishOf(0, i)) } as const
     }),
-    ...twice(3, () => ({ do: 'cancel', task: below(10) }) as const),
-    ...twice(4, () => ({ do: 'letGo', task: below(6) }) as const),
-    ...twice(2, () => ({ do: 'replay', task: below(10) }) as const),
-    ...twice(7, () => ({ do: 'advance', ms: pick([1, 900, 3_000, 10_000, 31_000, 61_000]) }) as const),
-    ...twice(2, () => ({ do: 'pauseQueue', queue: below(QUEUES) }) as const),
-    ...twice(2, () => ({ do: 'resumeQueue', queue: below(QUEUES) }) as const),
-    ...twice(2, () => ({ do: 'pauseKey', key: below(KEYS), ms: pick([2_000, 40_000]) }) as const),
-    ...twice(2, () => ({ do: 'limitKey', key: below(KEYS), to: pick([1, 2, 3, null]) }) as const),
-    ...twice(2, () => ({ do: 'limitQueue', queue: below(QUEUES), to: pick([1, 2, null]) }) as const),
-    ...twice(2, () => ({ do: 'disable', handler: pick([PLAIN, SINGLE, NARROW, OUTSIDE, RATED]) }) as const),
-    ...twice(2, () => ({ do: 'enable', handler: pick([PLAIN, SINGLE, NARROW, OUTSIDE, RATED]) }) as const),
-    ...twice(4, () => ({ do: 'claim', count: 1 + below(3) }) as const),
-    ...twice(
+    ...repeated(3, () => ({ do: 'cancel', task: below(10) }) as const),
+    ...repeated(4, () => ({ do: 'letGo', task: below(6) }) as const),
+    ...repeated(2, () => ({ do: 'replay', task: below(10) }) as const),
+    ...repeated(7, () => ({ do: 'advance', ms: pick([1, 900, 3_000, 10_000, 31_000, 61_000]) }) as const),
+    ...repeated(2, () => ({ do: 'pauseQueue', queue: below(QUEUES) }) as const),
+    ...repeated(2, () => ({ do: 'resumeQueue', queue: below(QUEUES) }) as const),
+    ...repeated(2, () => ({ do: 'pauseKey', key: below(KEYS), ms: pick([2_000, 40_000]) }) as const),
+    ...repeated(2, () => ({ do: 'limitKey', key: below(KEYS), to: pick([1, 2, 3, null]) }) as const),
+    ...repeated(2, () => ({ do: 'limitQueue', queue: below(QUEUES), to: pick([1, 2, null]) }) as const),
+    ...repeated(2, () => ({ do: 'disable', handler: pick([PLAIN, SINGLE, NARROW, OUTSIDE, RATED]) }) as const),
+    ...repeated(2, () => ({ do: 'enable', handler: pick([PLAIN, SINGLE, NARROW, OUTSIDE, RATED]) }) as const),
+    ...repeated(4, () => ({ do: 'claim', count: 1 + below(3) }) as const),
+    ...repeated(
       4,
       () => ({ do: 'settle', lease: below(4), outcome: pick(['completed', 'failed', 'back'] as const) }) as const,
     ),
@@ -156,18 +147,4 @@ export function programOf(seed: number, options: ProgramOptions): Order[] {
     ...(options.line ? [() => ({ do: 'loseLine' }) as const] : []),
   ]
   return Array.from({ length: options.length }, () => pick(kinds)())
-}
-
-const twice = <T>(count: number, one: T): T[] => Array.from({ length: count }, () => one)
-
-/** The shortest program that `fails` as the whole does, by leaving out ever smaller parts. */
-export async function shorten(orders: readonly Order[], fails: (some: readonly Order[]) => Promise<boolean>) {
-  let found = orders
-  for (let size = Math.ceil(found.length / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2))
-    for (let from = 0; from < found.length; ) {
-      const some = found.toSpliced(from, size)
-      if (some.length > 0 && (await fails(some))) found = some
-      else from += size
-    }
-  return found
 }

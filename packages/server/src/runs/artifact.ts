@@ -91,7 +91,7 @@ export async function belongingOf(
 
 /**
  * Erases the bytes of an artifact on demand: hash and record stay, so what was proven about it stays provable. All artifacts
- * of the project with the same bytes are erased, because the bytes are one. Answers how many.
+ * of the project with the same bytes are erased, because the bytes are one. Answers them.
  *
  * Stopped after the commit: `removeErasedBytes` of a later minute takes the bytes away.
  */
@@ -100,7 +100,7 @@ export async function eraseArtifact(
   caller: Caller,
   artifact: store.ArtifactRow,
   ground: string,
-): Promise<number> {
+): Promise<readonly store.ArtifactRow[]> {
   const same = await store.listSameBytes(tx, artifact.sha256)
   for (const one of same)
     await refuseIfHeld(tx, await belongingOf(tx, { run_id: one.run_id, resource_type: null, resource_id: null }))
@@ -113,7 +113,7 @@ export async function eraseArtifact(
       details: { run_id: one.run_id, filename: one.filename, sha256_hash: one.sha256, ground },
       run: { id: one.run_id, seq: await store.nextEvent(tx, one.run_id) },
     })
-  return same.length
+  return same
 }
 
 /** Takes erased bytes out of the store, unless the same were uploaded anew meanwhile or may be just now. */

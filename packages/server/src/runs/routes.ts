@@ -24,7 +24,7 @@ import { settleRun } from './settle.ts'
 import { showArtifact, showContract, showRun, showRunDetail } from './show.ts'
 import { runToSee, runToWorkOn, startRun, verifyAgain } from './start.ts'
 import * as store from './store.ts'
-import { takeUpload, type UploadSettings } from './upload.ts'
+import { takeUpload, type UploadSettings, withoutEvidence } from './upload.ts'
 import type { Waiting } from './waiting.ts'
 
 export interface RunsOn {
@@ -198,6 +198,7 @@ export const artifactHandlers = (on: RunsOn): Handlers<typeof artifactsApi, Call
         details: { run_id: artifact.run_id, filename: artifact.filename, sha256_hash: artifact.sha256 },
         run: { id: artifact.run_id, seq: await store.nextEvent(tx, artifact.run_id) },
       })
+      await withoutEvidence(on.queue, tx, artifact.run_id)
       return undefined
     }),
   async erase(ask) {
@@ -205,7 +206,8 @@ export const artifactHandlers = (on: RunsOn): Handlers<typeof artifactsApi, Call
       const artifact = await artifactToSee(tx, ask.caller, ask.params.id)
       if (artifact.erased_at !== null) throw new AppError('ARTIFACT_ERASED')
       const erased = await eraseArtifact(tx, ask.caller, artifact, ask.body.ground)
-      return { artifact: showArtifact((await store.findArtifact(tx, artifact.id))!), erased }
+      for (const run of new Set(erased.map(({ run_id }) => run_id))) await withoutEvidence(on.queue, tx, run)
+      return { artifact: showArtifact((await store.findArtifact(tx, artifact.id))!), erased: erased.length }
     })
     // The erasure is committed, whatever the store says. Where it is away, the bytes go in the first minute in which it is back.
     await removeErasedBytes(on, ask.caller.project!).catch((error: unknown) => {

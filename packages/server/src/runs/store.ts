@@ -110,6 +110,12 @@ export async function lockRun(tx: Tx, ref: Ref): Promise<RunRow | undefined> {
   return runs(tx).where('runs.id', '=', id).executeTakeFirst()
 }
 
+/** Whether its check is to come, or a worker has it. */
+export async function isCheckComing(tx: Tx, runId: string): Promise<boolean> {
+  const rows = await tx.sql('select run_id from queue where project_id = ?1 and run_id = ?2', [tx.project, runId])
+  return rows.length > 0
+}
+
 export interface RunFilter {
   /** Only runs on tickets that this user opened or is assigned to. */
   readonly of?: string | undefined

@@ -11,7 +11,7 @@ import type { Queue } from '../queue/index.ts'
 import type { Ref } from '../tickets/index.ts'
 import { recordArtifact } from './artifact.ts'
 import { expectedAs, missingOf, namesOf } from './expected.ts'
-import { enqueueCheck } from './lane.ts'
+import { dequeueCheck, enqueueCheck } from './lane.ts'
 import { showArtifact } from './show.ts'
 import { runToWorkOn } from './start.ts'
 import * as store from './store.ts'
@@ -205,4 +205,13 @@ async function scheduleCheck(queue: Queue, tx: Tx, run: store.RunRow, now: numbe
   const expected = run.expect === null ? [] : (JSON.parse(run.expect) as ExpectedFile[])
   if (missingOf(expected, files).length > 0) return
   await enqueueCheck(queue, tx, run.id, expected.length > 0 ? now : now + settleMs, now)
+}
+
+/** Evidence of a run was taken back. What waits begins no check without it: it waits on until enough is there again. */
+export async function withoutEvidence(queue: Queue, tx: Tx, runId: string): Promise<void> {
+  const run = await store.lockRun(tx, runId)
+  if (run?.waiting_for !== 'evidence' || run.finalize === 'manual') return
+  const files = await store.listEvidence(tx, runId)
+  const expected = run.expect === null ? [] : (JSON.parse(run.expect) as ExpectedFile[])
+  if (files.length === 0 || missingOf(expected, files).length > 0) await dequeueCheck(queue, tx, runId)
 }

@@ -7,7 +7,7 @@ import type { Logger } from '../platform/log.ts'
 import { createTrouble } from '../platform/trouble.ts'
 import type { Ask, Entry, Holder, Lease, Queue, Runnable } from '../queue/index.ts'
 import type { Executing } from './execute.ts'
-import { dequeueCheck, type EagerLane, type Lane } from './lane.ts'
+import type { EagerLane, Lane } from './lane.ts'
 import { settleRun } from './settle.ts'
 import * as store from './store.ts'
 
@@ -389,7 +389,10 @@ const TIMERS_PAGE = 100
 /** Whoever sweeps has leases to look at too, so of very many that are due at once the rest is for the next look. */
 const TIMERS_PAGES = 10
 
-type TimersOn = Pick<Executing, 'db' | 'clock' | 'queue' | 'attest' | 'settled'>
+/** Until the end of a wait is looked at again, of a run whose check is to come. */
+const LOOK_AGAIN_MS = 60_000
+
+type TimersOn = Pick<Executing, 'db' | 'clock' | 'attest' | 'settled'>
 
 /** Waits that ended, and reminders. Those of a page share their transactions. */
 export async function fireTimers(
@@ -430,7 +433,11 @@ async function fireTimer(
     })
     return
   }
-  await dequeueCheck(on.queue, tx, run.id)
+  if (await store.isCheckComing(tx, run.id)) {
+    // Evidence came in time and nobody has looked at it yet, as where no worker was there. If it is taken back, the wait is over then.
+    await store.setTimer(tx, run.id, 'expire', on.clock.now() + LOOK_AGAIN_MS)
+    return
+  }
   const ending = {
     state: 'timeout',
     summary: 'Run execution timed out',
