@@ -83,9 +83,11 @@ export function programOf(seed: number, options: ProgramOptions): Order[] {
 
   function wishOf(depth: number, before: number): Wish {
     const handler = pick(HANDLERS)
-    const plan = Array.from({ length: 1 + below(3) }, () => actOf(depth))
+    const acts = Array.from({ length: 1 + below(3) }, () => actOf(depth))
     const unique = maybe(0.3) ? below(UNIQUE) : undefined
     const debounced = unique !== undefined && maybe(0.3)
+    // What takes over a debounced input keeps its own time limit, and may have none that ends it soon.
+    const plan = debounced ? acts.map((act) => (act === 'late' ? 'fail' : act)) : acts
     return {
       handler,
       plan,
