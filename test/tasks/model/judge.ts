@@ -67,12 +67,15 @@ function whyNoPlace(row: TaskRow, { standing, rows, world, now }: Played): strin
 export function judge(played: Played, { apart }: { apart: boolean }): void {
   const { rows, world } = played
   const byId = new Map(rows.map((row) => [row.id, row]))
-  judgeStarts(apart ? settledDown(world.history) : world.history, byId, played)
+  // A handler's pause is asked for while others begin, on every store.
+  judgeStarts(settledDown(world.history, apart ? CLOSING : ['key paused']), byId, played)
   for (const row of rows) judgeEnd(row, byId, played)
 }
 
-/** The history in which what closes something does so when everything is quiet for the first time after it. */
-function settledDown(history: readonly Event[]): Event[] {
+const CLOSING: readonly Event['type'][] = ['queue paused', 'key paused', 'disabled']
+
+/** The history in which what closes something, of these types, does so when everything is quiet for the first time after it. */
+function settledDown(history: readonly Event[], types: readonly Event['type'][]): Event[] {
   const told: Event[] = []
   let closing: Event[] = []
   const opens = (event: Event, earlier: Event) =>
@@ -80,7 +83,7 @@ function settledDown(history: readonly Event[]): Event[] {
     (event.type === 'key resuming' && earlier.type === 'key paused' && earlier.key === event.key) ||
     (event.type === 'enabling' && earlier.type === 'disabled' && earlier.handler === event.handler)
   for (const event of history) {
-    if (event.type === 'queue paused' || event.type === 'key paused' || event.type === 'disabled') closing.push(event)
+    if (types.includes(event.type)) closing.push(event)
     else {
       if (event.type === 'quiet') told.push(...closing.splice(0))
       closing = closing.filter((earlier) => !opens(event, earlier))
