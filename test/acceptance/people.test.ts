@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { Me, User } from '@writ/api'
-import { ok, refused, verifies } from '../verifies.ts'
+import { holds, ok, refused, verifies } from '../verifies.ts'
 
 const MINUTE = 60_000
 
@@ -61,6 +61,40 @@ verifies('T06', 'a deactivated account can neither go on nor log in', async ({ a
   refused(await employee.get('/auth/me'), 403, 'USER_INACTIVE', 'User is inactive')
   const login = await anonymous.post('/auth/login', { username: 'employee', password: 'employee123' })
   refused(login, 401, 'LOGIN_FAILED', 'Incorrect username or password')
+})
+
+holds(
+  'who is activated again begins anew, with the tokens that stayed theirs',
+  async ({ admin, employee, anonymous }) => {
+    const session = { headers: { authorization: `Bearer ${await employee.token()}` } }
+    const made = ok(await employee.post<{ token: string }>('/tokens', { name: 'nightly' }), 201)
+    const token = { headers: { 'x-api-token': made.token } }
+    for (const is_active of [false, true]) ok(await admin.patch(`/users/${employee.number}`, { is_active }))
+    refused(await anonymous.get('/auth/me', session), 401, 'CREDENTIALS_INVALID')
+    ok(await anonymous.get('/auth/me', token))
+    ok(await anonymous.post('/auth/login', { username: 'employee', password: 'employee123' }))
+    // Who is in already stays in.
+    const again = await anonymous.post<{ access_token: string }>('/auth/login', {
+      username: 'employee',
+      password: 'employee123',
+    })
+    ok(await admin.patch(`/users/${employee.number}`, { is_active: true }))
+    ok(await anonymous.get('/auth/me', { headers: { authorization: `Bearer ${ok(again).access_token}` } }))
+  },
+)
+
+holds('of a change of a user that is refused nothing is done', async (sys) => {
+  const { admin, employee } = sys
+  const before = ok(await admin.get<User>(`/users/${employee.number}`))
+  const taken = { role: 'ops', email: 'bob@example.com' }
+  refused(await admin.patch(`/users/${employee.number}`, taken), 400, 'EMAIL_TAKEN')
+  assert.deepEqual(ok(await admin.get<User>(`/users/${employee.number}`)), before)
+  const last = { role: 'dev', full_name: 'Somebody Else' }
+  const own = ok(await admin.get<User>(`/users/${admin.number}`))
+  refused(await admin.patch(`/users/${admin.number}`, last), 409, 'LAST_ADMIN')
+  assert.deepEqual(ok(await admin.get<User>(`/users/${admin.number}`)), own)
+  const both = ok(await admin.patch<User>(`/users/${employee.number}`, { role: 'ops', full_name: '李娜' }))
+  assert.deepEqual([both.role, both.full_name], ['ops', '李娜'])
 })
 
 verifies(

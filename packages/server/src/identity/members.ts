@@ -8,6 +8,12 @@ import { countAdmins, deleteMember, findMember, lockProjects, type MemberRow, pu
 
 type Person = { readonly id: string; readonly number: number; readonly username: string }
 
+/** Throws LAST_ADMIN where `changeRole` would, before anything else is changed. */
+export async function mayChangeRole(tx: Tx, person: Pick<Person, 'id'>, role: Role): Promise<void> {
+  const before = await findMember(tx, person.id)
+  if (role !== 'admin' && before?.role === 'admin' && before.is_active === 1) await mustNotBeLast(tx, person.id)
+}
+
 /** Gives a user a role in the project in context, as a new member or another role. Throws LAST_ADMIN. */
 export async function changeRole(tx: Tx, caller: Caller, person: Person, role: Role): Promise<MemberRow> {
   await lockProjects(tx, [tx.project])

@@ -9,7 +9,7 @@ import { alarmIfNoneLeft, announceMember, countApprovers, createAccount, refusin
 import { secretHash } from './api-token.ts'
 import { type Caller, personOf } from './caller.ts'
 import type { Identity } from './identity.ts'
-import { changeRole } from './members.ts'
+import { changeRole, mayChangeRole } from './members.ts'
 import { checkPassword, oneTimePassword } from './password.ts'
 import { countUsers, findInView, listUsers, revokeSessions, type UserInView, updateUser } from './store.ts'
 import {
@@ -82,12 +82,15 @@ export const usersHandlers = (identity: Identity) =>
           throw new AppError('INSTANCE_ADMIN_REQUIRED')
         await mustRule(ask, target)
       }
-      if (role !== undefined && role !== target.role) await ask.change((tx) => changeRole(tx, caller, target, role))
+      // The account is the instance's and the role the project's, so they are two transactions: what can be refused is, before both.
+      const moves = role !== undefined && role !== target.role
+      if (moves) await ask.read((tx) => mayChangeRole(tx, target, role))
       if (Object.keys(account).length > 0) {
         await refusingTaken(() => ask.instance.change((tx) => changeAccount(tx, caller, target.id, account)))
         if (target.is_active === 1 && (account.is_active === false || account.is_instance_admin === false))
           await alarmWhereLost(identity, caller, target, account.is_active === false)
       }
+      if (moves) await ask.change((tx) => changeRole(tx, caller, target, role))
       return showUser(await ask.read((tx) => mustSee(tx, caller, target.id)))
     },
 
@@ -214,6 +217,8 @@ async function changeAccount(tx: Tx, caller: Caller, id: string, change: Account
     for (const project of administers) if ((await countAdmins(tx, project, id)) === 0) throw new AppError('LAST_ADMIN')
   if ((leaves || change.is_instance_admin === false) && before.is_instance_admin === 1 && before.is_active === 1)
     if ((await countInstanceAdmins(tx, id)) === 0) throw new AppError('LAST_ADMIN')
+  // Who comes back begins anew: what was open when they were locked out is not open again.
+  const ended = change.is_active && before.is_active === 0 ? await revokeSessions(tx, id, null, caller.at) : undefined
   await updateUser(
     tx,
     id,
@@ -232,6 +237,7 @@ async function changeAccount(tx: Tx, caller: Caller, id: string, change: Account
     details: {
       updated_fields: Object.keys(change),
       ...(change.is_active === undefined ? {} : { is_active: change.is_active }),
+      ...(ended === undefined ? {} : { ended_sessions: ended }),
       ...(change.is_instance_admin === undefined ? {} : { is_instance_admin: change.is_instance_admin }),
     },
   })
