@@ -509,6 +509,35 @@ scenario('a task with the key of a live one is refused, or takes its place', asy
   assert.deepEqual(work.ran, ['second', 'third', 'free'])
 })
 
+scenario('what takes a place that is taken again waits for what still runs', async ({ system, by, work }) => {
+  const key = { unique_key: 'one' }
+  const replaces = { ...key, unique_policy: 'replace' } as const
+  const first = await by.dispatch('test.late', 'first', key)
+  await until('it runs', async () => work.ran.includes('before dispatched'))
+  const second = await by.dispatch('test.echo', 'second', replaces)
+  const third = await by.dispatch('test.echo', 'third', replaces)
+  assert.equal((await by.settled(second.id)).error_code, 'REPLACED')
+  const waits = async (id: string) => {
+    const { state, waiting_for } = await by.find(id)
+    assert.deepEqual([state, waiting_for], ['pending', 'dependencies'])
+  }
+  await waits(third.id)
+  // Nor does what comes when an operator has cancelled the one that waited.
+  await by.write((tx) => system.app.tasks.cancel(tx, by.caller, third.id, null))
+  const met = await by.dispatch('test.echo', 'met', key)
+  assert.deepEqual([met.id, met.duplicate], [first.id, true])
+  await assert.rejects(by.dispatch('test.echo', 'no', { ...key, unique_policy: 'reject' }), { code: 'TASK_DUPLICATE' })
+  const fourth = await by.dispatch('test.echo', 'fourth', { ...key, debounce: { wait_ms: 1_000 } })
+  const fifth = await by.dispatch('test.echo', 'fifth', replaces)
+  assert.equal((await by.settled(fourth.id)).error_code, 'REPLACED')
+  await waits(fifth.id)
+  work.letGo('first')
+  assert.equal((await by.settled(first.id)).error_code, 'REPLACED')
+  assert.equal((await by.settled(fifth.id)).result, 'fifth')
+  const free = await by.dispatch('test.echo', 'free', { ...key, unique_policy: 'reject' })
+  assert.equal((await by.settled(free.id)).result, 'free')
+})
+
 scenario('of a batch the first task with a key says what becomes of the live one', async ({ system, by, work }) => {
   type Batched = { id: string; duplicate: boolean }[]
   const key = { handler: 'test.echo', unique_key: 'one' }

@@ -165,12 +165,10 @@ function judgeStarts(history: readonly Event[], byId: ReadonlyMap<string, TaskRo
         assert.equal(before.state, 'completed', `${what} ran without ${before.number}`)
     }
     running.set(run, row)
-    if (row.unique_key !== null)
-      assert.equal(
-        countOf(running, (one) => one.unique_key === row.unique_key),
-        1,
-        `${what} ran beside one with its unique key`,
-      )
+    if (row.unique_key !== null) {
+      const alike = [...running.values()].filter((one) => one.unique_key === row.unique_key)
+      assert.equal(alike.length, 1, `${what} ran beside one with its unique key:\n${lifeOf(alike, history)}`)
+    }
     const queueLimit = limits.get(row.queue)
     if (queueLimit !== undefined && !some(running, (one) => one.queue === row.queue && one.handler === NARROW))
       assert.ok(
@@ -198,6 +196,17 @@ function judgeStarts(history: readonly Event[], byId: ReadonlyMap<string, TaskRo
       assert.ok(countOf(running, (one) => one.concurrency_key === key) <= bound, `${what} was more than its key allows`)
   }
 }
+
+/** What is known of some tasks, for whoever looks for the reason. */
+const lifeOf = (rows: readonly TaskRow[], history: readonly Event[]): string =>
+  [
+    ...rows,
+    ...history.flatMap((event, seq) =>
+      !('run' in event) || rows.some(({ id }) => id === event.run) ? [{ seq, ...event }] : [],
+    ),
+  ]
+    .map((one) => JSON.stringify(one))
+    .join('\n')
 
 const dependsOn = (row: TaskRow) =>
   JSON.parse(row.depends_on ?? '{"ids":[],"policy":"run"}') as { ids: string[]; policy: 'cancel' | 'run' }

@@ -8,6 +8,7 @@ import { endedFor, forget, holdAgain, holdUntil, release } from './hold.ts'
 import { type Journal, journalDigest, triedOf } from './journal.ts'
 import * as store from './store.ts'
 import { addCosts, type CostRow, listCosts, type NewCosts } from './store-cost.ts'
+import * as held from './store-held.ts'
 import { keepChunks, type NewChunk } from './store-log.ts'
 import { namePayloads } from './store-retention.ts'
 
@@ -241,6 +242,7 @@ async function endFree(
   )
   const mine = rows.filter((_, i) => free[i])
   if (mine.length === 0) return { ended: [], awaited: [] }
+  await giveKeysBack(tx, mine)
   await forget(
     tx,
     queue,
@@ -256,6 +258,21 @@ async function endFree(
   }))
   const awaited = await writeEnds(tx, queue, all)
   return { ended: all.map(({ row, ending: { state } }) => ({ id: row.id, state })), awaited }
+}
+
+/**
+ * What these were to come after, under their unique keys, has its key again: whoever is dispatched next meets it, instead of running
+ * beside it. Who settles it just now waits for this transaction, and then frees the key, or was first, and nothing is given back.
+ */
+async function giveKeysBack(tx: Tx, rows: readonly store.WorkRow[]): Promise<void> {
+  const keyed = rows.filter(({ unique_key }) => unique_key !== null).map(({ id }) => id)
+  const keyless = await store.listKeyless(tx, keyed)
+  if (keyless.length === 0) return
+  const live = await held.markAwaited(
+    tx,
+    keyless.map(({ before }) => before),
+  )
+  for (const { id, before, key } of keyless) if (live.has(before)) await store.passKey(tx, key, id, before)
 }
 
 interface Finished {

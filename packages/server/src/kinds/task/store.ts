@@ -940,6 +940,34 @@ export async function takeKeys(
   return owners
 }
 
+/**
+ * Whom tasks wait for that had their unique keys before them, by the waiting one: what runs, or has begun, when another takes its place
+ * has lost its key, and lives on.
+ */
+export async function listKeyless(
+  tx: Tx,
+  runIds: readonly string[],
+): Promise<readonly { readonly id: string; readonly before: string; readonly key: string }[]> {
+  if (runIds.length === 0) return []
+  return tx.sql<{ id: string; before: string; key: string }>(
+    `select r.id as id, b.id as before, b.unique_key as key
+     from dependencies d
+     join runs r on r.project_id = d.project_id and r.id = d.run_id
+     join runs b on b.project_id = d.project_id and b.id = d.on_run_id
+     where d.project_id = ?1 and ${inList(tx, 'd.run_id', '?2')} and b.unique_key = r.unique_key`,
+    [tx.project, runIds],
+  )
+}
+
+/** The key goes from one to another, if the first has it. */
+export async function passKey(tx: Tx, key: string, from: string, to: string): Promise<void> {
+  const had = await tx.sql(
+    'delete from unique_keys where project_id = ?1 and key = ?2 and run_id = ?3 returning run_id',
+    [tx.project, key, from],
+  )
+  if (had.length > 0) await tx.insert('unique_keys', [{ project_id: tx.project, key, run_id: to }])
+}
+
 /** The live task that has a unique key, with its place in the queue. */
 export interface Rival {
   readonly id: string

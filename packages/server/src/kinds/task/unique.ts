@@ -1,5 +1,5 @@
 import { append } from '../../audit/index.ts'
-import type { Tx } from '../../platform/db/index.ts'
+import { DatabaseConflict, type Tx } from '../../platform/db/index.ts'
 import { HELD_AT, type Queue } from '../../queue/index.ts'
 import { askToStop, type Cancels } from './cancel.ts'
 import { holdAgain } from './hold.ts'
@@ -45,31 +45,43 @@ export async function meetRivals(
     const one = all[i]!
     const { uniqueKey, uniquePolicy, debounce } = one.task
     if (uniqueKey === null || (uniquePolicy !== 'replace' && debounce === null)) continue
-    const rival = await store.lockRival(tx, uniqueKey)
-    if (!rival) continue
-    if (debounce !== null && !rival.begun) {
-      await fold(tx, queue, one, rival, debounce)
-      met.set(i, { folded: { id: rival.id, number: rival.number } })
-      continue
-    }
-    const { caller } = one
-    if (debounce === null) {
-      const { id, number, entry } = rival
-      const ending = replacedBy(ids[i]!)
-      if (rival.claimed)
-        await askToStop(tx, queue, caller, { id, number, handler: entry.handler }, ending.error, ids[i])
-      else {
-        const rows = [...(await store.loadWork(tx, [id])).values()]
-        // This frees its key.
-        cancels.settled(tx, await settleWaiting(tx, queue, rows, ending, caller, caller.at))
+    let ended: string | undefined
+    // One that only waited for another to end gives the key back to that one, which is met next.
+    for (let rival = await store.lockRival(tx, uniqueKey); rival; rival = await store.lockRival(tx, uniqueKey)) {
+      if (rival.id === ended) throw new DatabaseConflict(new Error(`the run with unique key ${uniqueKey} was claimed`))
+      ended = rival.id
+      if (debounce !== null && !rival.begun) {
+        await fold(tx, queue, one, rival, debounce)
+        met.set(i, { folded: { id: rival.id, number: rival.number } })
+        break
       }
-      await cancels.cancelChildren(tx, caller, [id], `task ${number} was replaced`)
-      if (!rival.claimed) continue
+      if (debounce === null) await replace(tx, queue, cancels, one.caller, rival, ids[i]!)
+      if (debounce !== null || rival.claimed) {
+        await store.freeKeys(tx, [{ unique_key: uniqueKey, id: rival.id }])
+        met.set(i, { after: rival.id })
+        break
+      }
     }
-    await store.freeKeys(tx, [{ unique_key: uniqueKey, id: rival.id }])
-    met.set(i, { after: rival.id })
   }
   return met
+}
+
+/** What waits is cancelled, which frees its key; what runs is asked to stop. */
+async function replace(
+  tx: Tx,
+  queue: Queue,
+  cancels: Pick<Cancels, 'cancelChildren' | 'settled'>,
+  caller: Accepted['caller'],
+  { id, number, claimed, entry }: store.Rival,
+  by: string,
+): Promise<void> {
+  const ending = replacedBy(by)
+  if (claimed) await askToStop(tx, queue, caller, { id, number, handler: entry.handler }, ending.error, by)
+  else {
+    const rows = [...(await store.loadWork(tx, [id])).values()]
+    cancels.settled(tx, await settleWaiting(tx, queue, rows, ending, caller, caller.at))
+  }
+  await cancels.cancelChildren(tx, caller, [id], `task ${number} was replaced`)
 }
 
 /** Where in `all` the first task with each unique key is. */
