@@ -110,13 +110,15 @@ function handlers() {
         return Promise.all(asked)
       }),
       handlerOf('test.steps', async (_, ctx) => {
+        let did = 0
         const step = (name: string, value: number) =>
           ctx.step(name, async () => {
+            did++
             ctx.cost(0.01, 'model')
             return value
           })
         const all = Array.from({ length: 100 }, (_, n) => step(`step ${n}`, n))
-        return Promise.all([...all, step('step 7', 700), step('step 8', 800)])
+        return { answers: await Promise.all([...all, step('step 7', 700), step('step 8', 800)]), did }
       }),
       handlerOf('test.circle', async (input, ctx) => {
         const after = (on: string) => ({ handler: 'test.echo', input, depends_on: [on] })
@@ -419,13 +421,14 @@ scenario('steps that end at once are each kept once, with what they cost', async
   for (const { id } of several) {
     const done = await by.settled(id)
     const numbers = Array.from({ length: 100 }, (_, n) => n)
-    const answers = done.result as number[]
+    const { answers, did } = done.result as { answers: number[]; did: number }
     assert.deepEqual(answers.slice(9, 100), numbers.slice(9))
     // Of two of one name both are answered what was kept first.
     assert.deepEqual([answers[7], answers[8]], [answers[100], answers[101]])
     assert.equal(done.steps.length, 100)
-    // The second ones were done, too, and so they cost.
-    assert.equal(done.cost_usd, 1.02)
+    // Second ones are done too, unless the first was kept before they were asked for; what is done costs.
+    assert.ok(did >= 100 && did <= 102, String(did))
+    assert.equal(done.cost_usd, did / 100)
   }
 })
 
