@@ -497,6 +497,9 @@ export function openBook(now: () => number) {
       }
       case 'rotateLog':
         return refusedAtTheDoor(order.who, ['admin']) ?? 'done'
+      case 'rotateKey':
+        if (!people[order.who]!.active) return 'USER_INACTIVE'
+        return order.who === 0 ? 'done' : 'INSTANCE_ADMIN_REQUIRED'
       case 'erasePayload':
         if (tickets.length === 0) return 'skip'
         return refusedAtTheDoor(order.who, ['admin']) ?? 'done'

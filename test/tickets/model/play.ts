@@ -163,6 +163,12 @@ function createPlayer(system: TestSystem, people: readonly Person[]) {
       case 'rotateLog':
         await system.settle()
         return client.post('/audit/logs/rotate', { reason: 'end of the month' })
+      case 'rotateKey':
+        return client.post('/keys/rotate', {
+          purpose: order.purpose,
+          ...(order.purpose === 'log' ? { project: 'default' } : {}),
+          overlap_hours: 1,
+        })
       default:
         throw new Error(`nothing is asked for by ${order.do}`)
     }

@@ -73,6 +73,7 @@ export type Order =
   | { readonly do: 'approvePolicy' | 'rejectPolicy'; readonly who: Who; readonly change: Back }
   | { readonly do: 'look'; readonly who: Who; readonly ticket: Back }
   | { readonly do: 'rotateLog'; readonly who: Who }
+  | { readonly do: 'rotateKey'; readonly who: Who; readonly purpose: 'log' | 'attestation' | 'manifest' }
   | { readonly do: 'advance'; readonly ms: number }
   | { readonly do: 'restart' }
 
@@ -143,6 +144,10 @@ export function programOf(seed: number, options: { readonly length: number; read
     ...repeated(1, () => ({ do: 'rejectPolicy', who: anybody(), change: back() }) as const),
     ...repeated(3, () => ({ do: 'look', who: anybody(), ticket: back() }) as const),
     ...repeated(1, () => ({ do: 'rotateLog', who: anybody() }) as const),
+    ...repeated(
+      1,
+      () => ({ do: 'rotateKey', who: anybody(), purpose: pick(['log', 'attestation', 'manifest'] as const) }) as const,
+    ),
     ...repeated(7, () => ({ do: 'advance', ms: pick([1, 2_000, 5_000, 5_000, 60_000, 169 * 3_600_000]) }) as const),
     ...(options.restarts ? [() => ({ do: 'restart' }) as const] : []),
   ]
