@@ -38,13 +38,29 @@ export function addPrivacyCommands(program: Command, app: App): void {
     payload
       .command('erase <event>')
       .description('Erase the payload of one event, by its id or its index in the log; this cannot be undone')
-      .addHelpText('after', '\nExample:\n  writ payload erase 1742 --ground "GDPR Art. 17, request 2026-11"'),
-  ).action(async (event: string, { ground }: { ground: string }) => {
-    const done = await (await app.client()).privacy.erasePayload({ params: { id: eventOf(event) }, body: { ground } })
+      .option(
+        '--shard <number>',
+        'the log that has it, as "writ log list" numbers them (default: the open one)',
+        shardOf,
+      )
+      .addHelpText(
+        'after',
+        '\nExamples:\n  writ payload erase 1742 --ground "GDPR Art. 17, request 2026-11"\n  writ payload erase 1742 --shard 0 --ground "GDPR Art. 17, request 2026-11"',
+      ),
+  ).action(async (event: string, { ground, shard }: { ground: string; shard?: number }) => {
+    const done = await (await app.client()).privacy.erasePayload({
+      params: { id: eventOf(event) },
+      body: { ground, ...(shard === undefined ? {} : { shard }) },
+    })
     app.out().item(
       done,
       [
-        ['Erased', `the payload of entry ${done.log_index ?? done.event_id}`],
+        [
+          'Erased',
+          done.log_index === null
+            ? `the payload of event ${done.event_id}`
+            : `the payload of entry ${done.log_index} of log ${done.shard}`,
+        ],
         ['Recorded', done.erased_by_id],
       ],
       done.erased_by_id,
