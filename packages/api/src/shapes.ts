@@ -377,6 +377,7 @@ export const SigningKey = Type.Object({
   created_at: Time,
   decided_at: nullable(Time),
   revoked_at: nullable(Time),
+  revoked_by_id: nullable(Id),
 })
 export type SigningKey = Static<typeof SigningKey>
 
