@@ -7,7 +7,14 @@ import { runChores } from './app-chores.ts'
 import { openEngine } from './app-engine.ts'
 import { readiness, recogniseStores, witnessLine } from './app-ready.ts'
 import { accessOf, headersOf, spanOfRequest } from './app-spans.ts'
-import { auditFolders, databaseSettings, recordRedaction, sealedColumns, setUpRedaction } from './app-stores.ts'
+import {
+  auditFolders,
+  databaseSettings,
+  recordRedaction,
+  sealedColumns,
+  setUpRedaction,
+  sharedSettings,
+} from './app-stores.ts'
 import {
   append,
   createSequencer,
@@ -177,7 +184,11 @@ export async function openApp(on: {
     lock?.release()
     throw new LogAheadOfDatabase(ahead.project, ahead.published, ahead.stored)
   }
-  const schema = await holdSchema(settings)
+  const shared = config.database.kind === 'sqlite' ? [] : await sharedSettings(config)
+  const schema = await holdSchema(settings, shared).catch(async (error: unknown) => {
+    await db.close()
+    throw error
+  })
   const keys = await openKeys(folders.keys, clock.now())
   const attest = createAttest(keys)
   const party = relyingPartyOf(config.publicUrl)
