@@ -179,7 +179,26 @@ holds(
     const [fault] = refused(await admin.get('/tasks?unique_key=a%00b'), 422, 'VALIDATION_FAILED').errors!
     assert.deepEqual([fault?.path, fault?.message], ['query.unique_key', 'must hold no character 0'])
     refused(await anonymous.get('/tasks?q=%00'), 401, 'NOT_AUTHENTICATED')
+    // A body may hold it, as an input does; what nothing is called by is a mistake, to every database.
+    const nul = 'a\0b'
+    for (const [path, body] of [
+      ['/auth/login', { username: nul, password: 'x' }],
+      ['/tasks', { handler: 'system.ping', depends_on: [nul] }],
+      ['/tasks/preview', { error_code: nul }],
+      ['/dead-letters/preview', { error_code: nul }],
+    ] as const) {
+      const { status } = await admin.post(path, body)
+      assert.ok(status < 500, `${path}: ${status}`)
+    }
+    const input = { handler: 'system.ping', input: nul }
+    ok(await admin.post('/tasks', input), 201)
     const { token } = ok(await admin.post<{ token: string }>('/tokens', { name: 'deep', role: 'admin' }), 201)
+    const named = await fetch(`${base}/dispatch`, {
+      method: 'POST',
+      headers: { 'x-api-token': token, 'content-type': 'application/json' },
+      body: JSON.stringify({ task: nul, taskData: {} }),
+    })
+    assert.equal(named.status, 422)
     const post = async (path: string, depth: number, array = false) => {
       const [open, close] = array ? ['[', ']'] : ['{"a":', '}']
       const body = `{${path === '/dispatch' ? '"task":"system.ping","taskData":{},' : '"handler":"system.ping",'}"input":${open.repeat(depth - 1)}1${close.repeat(depth - 1)}}`

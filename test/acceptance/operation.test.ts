@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp } from 'node:fs/promises'
 import { Agent, get, type IncomingMessage } from 'node:http'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -181,6 +182,26 @@ test('who waits for a task is answered as it is when the server stops, and holds
     assert.deepEqual([answer.status, ((await answer.json()) as Run).state], [200, 'pending'])
     assert.deepEqual(await server.ended, { code: 0, signal: null })
     assert.ok(performance.now() - begun < 45_000, 'it was not waited for')
+  }))
+
+test('a client that does not finish its request is cut off when the grace of a stop is over', () =>
+  inFolder(async (folder, started) => {
+    const server = await serve(folder, { WRIT_SHUTDOWN_GRACE_SECONDS: '1' })
+    started.push(server.child)
+    await ready(server.said)
+    const client = connect({ host: '127.0.0.1', port: Number(/http:\/\/localhost:(\d+)/.exec(server.said.out)![1]) })
+    const closed = once(client, 'close')
+    const head =
+      'POST /api/v1/auth/login HTTP/1.1\r\nhost: writ\r\ncontent-type: application/json\r\ncontent-length: 100'
+    client.on('error', () => {}).write(`${head}\r\nexpect: 100-continue\r\n\r\n{"username"`)
+    // The server has begun to read it.
+    await once(client, 'data')
+    server.child.kill('SIGTERM')
+    const late = setTimeout(() => client.destroy(), 30_000)
+    await closed
+    clearTimeout(late)
+    assert.deepEqual(await server.ended, { code: 0, signal: null })
+    assert.match(server.said.out, /not over within the grace are cut off/)
   }))
 
 test('a second server on the same data refuses to start, and says why', () =>

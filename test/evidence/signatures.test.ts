@@ -4,7 +4,7 @@ import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, test } from 'node:test'
-import type { Approval, AuditEvent, Ticket } from '@writ/api'
+import type { Approval, AuditEvent, SigningKey, Ticket } from '@writ/api'
 import { backends } from '../backends.ts'
 import { removeFolder } from '../servers/guard.ts'
 import type { Person, TestSystem } from '../test-system.ts'
@@ -110,7 +110,8 @@ for (const backend of backends()) {
       const answer = await approve(system.admin, ticket.number, forged)
       assert.equal(answer.body.code, 'SIGNATURE_INVALID', name)
     }
-    assert.equal((await system.admin.post(`/signing-keys/${enrolled.id}/revoke`, {})).status, 200)
+    const revoked = (await system.admin.post<SigningKey>(`/signing-keys/${enrolled.id}/revoke`, {})).body
+    assert.deepEqual([revoked.state, revoked.revoked_by_id], ['revoked', system.admin.id])
     assert.equal((await approve(system.admin, ticket.number, good)).body.code, 'SIGNING_KEY_NOT_ENROLLED')
   })
 

@@ -128,6 +128,50 @@ for (const backend of backends()) {
     assert.deepEqual(await codes(says!.id, { ground }), [409, 'EVENT_NOT_ERASABLE'])
   })
 
+  test(`${backend.name}: an index is one of the open log, or of the log that is named`, {
+    skip: backend.skip,
+  }, async () => {
+    await using sys = await backend.start()
+    await sys.employee.post('/tickets', { title: 'in-the-first' })
+    await sys.settle()
+    assert.equal((await sys.admin.post('/audit/logs/rotate', { reason: 'end of the year' })).status, 200)
+    await sys.settle()
+    const first = (await eventsOf(sys, 'ticket.created'))[0]!
+    for (let size = 0; size <= first.log_index!; size++)
+      await sys.employee.post('/tickets', { title: `in-the-second-${size}` })
+    await sys.settle()
+    const place = `/payloads/${first.log_index}/erase`
+    const code = async (path: string, shard: number) =>
+      (await sys.admin.post<{ code: string }>(path, { ground, shard })).body.code
+    assert.equal(await code(place, 2), 'EVENT_NOT_FOUND')
+    assert.equal(await code(`/payloads/${first.id}/erase`, 1), 'EVENT_NOT_FOUND')
+
+    const erased = await sys.admin.post<Record<string, unknown>>(place, { ground, shard: 0 })
+    assert.deepEqual(
+      [erased.body.event_id, erased.body.shard, erased.body.log_index],
+      [first.id, 0, first.log_index],
+      JSON.stringify(erased.body),
+    )
+    const other = await sys.admin.post<Record<string, unknown>>(place, { ground })
+    assert.deepEqual([other.body.shard, other.body.log_index], [1, first.log_index], JSON.stringify(other.body))
+    await sys.settle()
+    const said = await eventsOf(sys, 'payload.erased')
+    assert.deepEqual(
+      said.map((one) => [one.action, one.details?.shard, one.details?.log_index]),
+      [1, 0].map((shard) => [`Erased the payload of entry ${first.log_index} of log ${shard}`, shard, first.log_index]),
+    )
+    const shown = (await eventsOf(sys, 'ticket.created')).filter((one) => one.action.startsWith('[erased'))
+    assert.deepEqual(
+      shown.map((one) => [one.shard, one.log_index, one.erased_shard]),
+      [
+        [1, first.log_index, 1],
+        [0, first.log_index, 1],
+      ],
+    )
+    assert.equal((await verify(sys)).reason, null)
+    await sys.check()
+  })
+
   test(`${backend.name}: an erasure is finished in the day files after a restart`, { skip: backend.skip }, async () => {
     await using sys = await backend.start({ fakeClock: true })
     await sys.employee.post('/tickets', { title: 'yesterday-one' })

@@ -98,7 +98,7 @@ for (const backend of backends())
 
 for (const backend of backends())
   for (const queue of ['database', backend.name === 'sqlite' ? 'memory' : 'redis'] as const)
-    test(`when the clock goes back, what waits for a try, a place, a start or a task waits no longer than it would have (${queue} on ${backend.name})`, {
+    test(`when the clock goes back, what waits for a try, a place, a start, a task or calm waits no longer than it would have (${queue} on ${backend.name})`, {
       skip: backend.skip || (queue === 'redis' && missingBackend('Redis', missingRedis())),
     }, async () => {
       const redis = queue === 'redis' ? await startRedis() : undefined
@@ -139,6 +139,14 @@ for (const backend of backends())
           concurrency_key: 'named',
           run_at: text(system.now() + HOUR),
         })
+        const debounce = { wait_ms: 30_000 }
+        const debounced = await by.dispatch('test.noop', 'debounced', { unique_key: 'calm', debounce })
+        await by.dispatch('test.noop', 'debounced again', { unique_key: 'calm', debounce: { wait_ms: 20_000 } })
+        const both = await by.dispatch('test.noop', 'both', {
+          unique_key: 'both',
+          debounce,
+          depends_on: [first.id],
+        })
         await waiting(second.id, 'concurrency_key')
         await waiting(after.id, 'dependencies')
         await waiting(rated.id, 'concurrency_key')
@@ -159,8 +167,17 @@ for (const backend of backends())
         system.advance(2_000)
         assert.equal((await by.settled(flaky.id)).attempt, 2)
         assert.equal((await by.settled(keyed.id)).attempt, 2)
+        assert.deepEqual(
+          [(await by.find(rated.id)).state, (await by.find(debounced.id)).state, (await by.find(both.id)).state],
+          ['pending', 'pending', 'pending'],
+        )
+        system.advance(18_000)
+        assert.equal((await by.settled(debounced.id)).attempt, 1)
+        assert.equal((await by.find(both.id)).state, 'pending')
+        system.advance(10_000)
+        assert.equal((await by.settled(both.id)).attempt, 1)
         assert.equal((await by.find(rated.id)).state, 'pending')
-        system.advance(60_000)
+        system.advance(32_000)
         assert.equal((await by.settled(rated.id)).attempt, 1)
         // A time that somebody named is that time.
         assert.equal((await by.find(later.id)).state, 'pending')

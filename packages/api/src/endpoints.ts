@@ -1491,7 +1491,7 @@ export const privacyApi = {
     summary: 'Erase the payload of an audit event',
     description:
       'Text and salt go for good; the entry of the log stays, and every proof with it. A `payload.erased` says who did it and why.',
-    body: s.Erase,
+    body: s.ErasePayload,
     reply: s.PayloadErasure,
     example: { ground: 'GDPR Art. 17, request 2026-11' },
   }),

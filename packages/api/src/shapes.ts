@@ -377,6 +377,7 @@ export const SigningKey = Type.Object({
   created_at: Time,
   decided_at: nullable(Time),
   revoked_at: nullable(Time),
+  revoked_by_id: nullable(Id),
 })
 export type SigningKey = Static<typeof SigningKey>
 
@@ -981,16 +982,32 @@ const ground = Type.String({
   description: 'why the law or the person asks for it; it is kept in the log',
 })
 export const Erase = command({ ground })
+export const ErasePayload = command({
+  ground,
+  shard: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      maximum: 1e6,
+      description:
+        'the log that has the event, as `GET /audit/logs` numbers them: each counts its entries from 0. Left out, an index is one of the open log, and an id is found in whichever log has it',
+    }),
+  ),
+})
 export const EraseUser = command({
   ground,
   preview: Type.Optional(Type.Boolean({ description: 'only count what would be erased' })),
 })
-/** In a path: the id of an event, or its place in the open log. */
+/** In a path: the id of an event, or its place in a log, which the body names. */
 export const EventRef = Type.String({
   pattern: idMeaning('an id (a UUID) or an index in the log', `^(0|[1-9][0-9]{0,14}|${uuid})$`),
-  description: 'id, or index in the log',
+  description: 'id, or index in the log: the open one, or that which the body names as `shard`',
 })
-export const PayloadErasure = Type.Object({ event_id: Id, log_index: nullable(Type.Integer()), erased_by_id: Id })
+export const PayloadErasure = Type.Object({
+  event_id: Id,
+  shard: nullable(Type.Integer({ description: 'the log of `log_index`' })),
+  log_index: nullable(Type.Integer()),
+  erased_by_id: Id,
+})
 export const ArtifactErasure = Type.Object({
   artifact: Artifact,
   erased: Type.Integer({ description: 'artifacts with these bytes, this one included' }),

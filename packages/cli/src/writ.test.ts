@@ -33,6 +33,9 @@ for (const line of [
   ['handler', 'add', 'x', 'nowhere'],
   ['handler', 'add', 'x', 'https://x/', '--attempts', '0'],
   ['queue', 'limit', 'night', 'many'],
+  ['payload', 'erase', 'twelve', '--ground', 'request 17'],
+  ['payload', 'erase', '1/12', '--shard', '0', '--ground', 'request 17'],
+  ['hold', 'set', 'building', '7', '--reason', 'case 17'],
   ['task', 'run', 'x', '--after-anyway'],
   ['task', 'run', 'x', '--metadata', '[1]'],
   ['task', 'run', 'x', '--input', '{"order": 12345678901234567890}'],
@@ -1230,6 +1233,29 @@ test('a task is dispatched with metadata of its own, and shown with them', async
   assert.equal(code, 0, err)
   assert.deepEqual(JSON.parse(asked[0]!.body), { handler: 'x', input: {}, metadata })
   assert.match((await writ(['task', 'show', '7'])).out, /^Metadata +\{"order":17\}$/m)
+})
+
+test('where a project has several logs, an entry to be erased is named with its log', async (t) => {
+  let shard = 0
+  const { writ, asked } = await openCommandLine(t, ({ url }) =>
+    url === '/audit/log' ? { json: { shard } } : { json: { event_id: id, shard: 0, log_index: 12, erased_by_id: id } },
+  )
+  const erase = (...event: string[]) => writ(['payload', 'erase', ...event, '--ground', 'request 17'])
+  assert.equal((await erase('12')).code, 0)
+  shard = 1
+  const refused = await erase('12')
+  assert.equal(refused.code, 2)
+  assert.match(refused.err, /^writ: the project has 2 logs, .* say which with --shard, or as 1\/12/)
+  for (const event of [['0/12'], ['12', '--shard', '0'], [id]]) assert.equal((await erase(...event)).code, 0)
+  assert.deepEqual(
+    asked.filter(({ method }) => method === 'POST').map(({ url, body }) => [url, JSON.parse(body!)]),
+    [
+      ['/payloads/12/erase', { ground: 'request 17' }],
+      ['/payloads/12/erase', { ground: 'request 17', shard: 0 }],
+      ['/payloads/12/erase', { ground: 'request 17', shard: 0 }],
+      [`/payloads/${id}/erase`, { ground: 'request 17' }],
+    ],
+  )
 })
 
 test('after a rotation the new key is given to the witnesses that see that log', async (t) => {

@@ -625,7 +625,8 @@ CREATE TABLE public.queue (
     failures bigint DEFAULT 0 NOT NULL,
     ready smallint DEFAULT 0 NOT NULL,
     stop smallint DEFAULT 0 NOT NULL,
-    claimed_at bigint
+    claimed_at bigint,
+    span_ms bigint
 )
 WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='10000');
 
@@ -881,6 +882,7 @@ CREATE TABLE public.signing_keys (
     created_at bigint NOT NULL,
     decided_at bigint,
     revoked_at bigint,
+    revoked_by_id text,
     CONSTRAINT signing_keys_algorithm_check CHECK ((algorithm = ANY (ARRAY['ed25519'::text, 'ecdsa-p256'::text, 'rsa'::text]))),
     CONSTRAINT signing_keys_state_check CHECK ((state = ANY (ARRAY['proposed'::text, 'enrolled'::text, 'rejected'::text, 'revoked'::text]))),
     CONSTRAINT signing_keys_type_check CHECK ((type = ANY (ARRAY['passkey'::text, 'ssh'::text])))

@@ -450,7 +450,7 @@ create table queue (
   fence integer not null default 0,
   lease_owner text,
   lease_until integer
-, queue text not null default '.proof', handler text not null default '', priority integer not null default 0, failures integer not null default 0, ready integer not null default 0, stop integer not null default 0, claimed_at integer) strict;
+, queue text not null default '.proof', handler text not null default '', priority integer not null default 0, failures integer not null default 0, ready integer not null default 0, stop integer not null default 0, claimed_at integer, span_ms integer) strict;
 
 create table queue_copy (
   id integer primary key check (id = 1),
@@ -695,7 +695,7 @@ create table signing_keys (
   decided_by_id text references users (id),
   created_at integer not null,
   decided_at integer,
-  revoked_at integer,
+  revoked_at integer, revoked_by_id text,
   primary key (project_id, id)
 ) strict;
 

@@ -2,10 +2,11 @@ import { join } from 'node:path'
 import { type AuditFolders, append, listEvents, SYSTEM } from './audit/index.ts'
 import { sealedOfWebhooks } from './channels/index.ts'
 import { blobSettings, type Config } from './config.ts'
-import { loadSecretKey, redactionKey, type SealedColumn, sealedOfUsers } from './identity/index.ts'
+import { loadSecretKey, redactionKey, type SealedColumn, sealedOfUsers, sealMark } from './identity/index.ts'
 import { sealedOfApps, sealedOfHandlers, sealedOfTasks } from './kinds/task/index.ts'
 import type { Clock } from './platform/clock.ts'
-import { type Database, type DatabaseSettings, INSTANCE, inProject } from './platform/db/index.ts'
+import { type Database, type DatabaseSettings, INSTANCE, inProject, type Shared } from './platform/db/index.ts'
+import { folderId } from './platform/folder-id.ts'
 import { configureRedaction, liveSecrets, REDACTION_VERSION, redactionKinds } from './platform/redact/index.ts'
 import { Secret } from './platform/secret.ts'
 import { sealedOfSchedules } from './schedules/index.ts'
@@ -31,6 +32,45 @@ export const databaseSettings = (config: Pick<Config, 'database' | 'migrationUrl
   url: config.database.kind === 'sqlite' ? `sqlite:${config.database.file}` : config.database.url.reveal(),
   migrationUrl: config.migrationUrl?.reveal(),
 })
+
+/**
+ * What servers of one database have to have in common: an upload of one is checked by another, a log that one writes is served by the next,
+ * and what one seals the others open. A key that is being replaced gets along with the one before.
+ */
+export async function sharedSettings(config: Config): Promise<Shared[]> {
+  const [key, before] = await loadSecretKey(config)
+  const { blobs } = config
+  const shared: Shared[] = [
+    {
+      name: 'artifacts',
+      value: blobs.type === 'local' ? await folderId(blobs.dir, 0o750) : `bucket ${blobs.bucket}`,
+      differs:
+        'another store of artifacts (ARTIFACT_STORAGE_TYPE with its settings, WRIT_DATA_DIR): evidence that one takes the other does not find, and judges as unreadable',
+    },
+    {
+      name: 'secret key',
+      value: sealMark(key),
+      ...(before === undefined ? {} : { also: [sealMark(before)] }),
+      differs: 'another key in SECRET_KEY, and what one seals the other cannot open',
+    },
+    {
+      name: 'queue',
+      value: config.queueBackend,
+      differs: 'another QUEUE_BACKEND: tasks that one puts into the queue the other does not see',
+    },
+  ]
+  if (config.roles.includes('api') || config.roles.includes('sequencer'))
+    shared.push({
+      name: 'log',
+      value:
+        config.logStorage === 'local'
+          ? await folderId(config.dataDir, 0o700)
+          : `bucket ${tileStore(config, config.logStorage).bucket}`,
+      differs:
+        'another folder of log files (WRIT_DATA_DIR, WRIT_LOG_STORAGE): what one publishes the other does not serve',
+    })
+  return shared
+}
 
 /** Every column of values that are sealed under SECRET_KEY. */
 export const sealedColumns: readonly SealedColumn[] = [

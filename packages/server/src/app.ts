@@ -7,7 +7,14 @@ import { runChores } from './app-chores.ts'
 import { openEngine } from './app-engine.ts'
 import { readiness, recogniseStores, witnessLine } from './app-ready.ts'
 import { accessOf, headersOf, spanOfRequest } from './app-spans.ts'
-import { auditFolders, databaseSettings, recordRedaction, sealedColumns, setUpRedaction } from './app-stores.ts'
+import {
+  auditFolders,
+  databaseSettings,
+  recordRedaction,
+  sealedColumns,
+  setUpRedaction,
+  sharedSettings,
+} from './app-stores.ts'
 import {
   append,
   createSequencer,
@@ -142,6 +149,8 @@ const OPERATIONAL: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/metri
 const LOG_LOOKS = 8
 const LOG_LOOK_MS = 250
 const POLL_MS = 200
+/** How long, once requests are refused, work is still begun for those that are under way. */
+const ANSWER_MS = 2_000
 
 /** The composition root: the only file that knows every feature. Opens all, listens to nothing yet. */
 export async function openApp(on: {
@@ -177,7 +186,11 @@ export async function openApp(on: {
     lock?.release()
     throw new LogAheadOfDatabase(ahead.project, ahead.published, ahead.stored)
   }
-  const schema = await holdSchema(settings)
+  const shared = config.database.kind === 'sqlite' ? [] : await sharedSettings(config)
+  const schema = await holdSchema(settings, shared).catch(async (error: unknown) => {
+    await db.close()
+    throw error
+  })
   const keys = await openKeys(folders.keys, clock.now())
   const attest = createAttest(keys)
   const party = relyingPartyOf(config.publicUrl)
@@ -194,6 +207,7 @@ export async function openApp(on: {
           version,
           log: log.child({ part: 'tracing' }),
         })
+  const idling = new AbortController()
   const stopping = new AbortController()
 
   const identity = await openIdentity({
@@ -572,12 +586,16 @@ export async function openApp(on: {
     },
   })
 
+  // What begins work: over before the rest, so that what ends within its grace is in the log.
+  const work = [
+    ...(has('worker') ? [worker, fanOut, deliverer].map((one) => one.run(idling.signal)) : []),
+    ...(has('scheduler') ? [scheduler, counter].map((one) => one.run(idling.signal)) : []),
+  ]
   const chores = [
+    ...work,
     schema.run(stopping.signal),
     ...(has('sequencer') ? [sequencer.run(stopping.signal), witnesses.run(stopping.signal)] : []),
     ...(has('sequencer') && config.selfCheckMinutes > 0 ? [selfChecker.run(stopping.signal)] : []),
-    ...(has('worker') ? [worker, fanOut, deliverer].map((one) => one.run(stopping.signal)) : []),
-    ...(has('scheduler') ? [scheduler, counter].map((one) => one.run(stopping.signal)) : []),
     // A process that only accepts tasks knows the contracts too.
     ...(engine.folder ? [engine.folder.run(stopping.signal)] : []),
     ...runChores(
@@ -625,8 +643,19 @@ export async function openApp(on: {
       workers.stop()
       // Each socket is told that the server stops; one that does not listen is not waited for.
       await Promise.race([Promise.allSettled(open), sleep(1_000, undefined, { ref: false })])
-      await http.close()
-      await doorHttp?.close()
+      const cut = setTimeout(
+        () => {
+          log.warn('requests that were not over within the grace are cut off')
+          for (const { server } of [http, ...(doorHttp ? [doorHttp] : [])]) server.closeAllConnections()
+        },
+        // Even without one, what is about to be answered is.
+        Math.max(1_000, config.shutdownGraceSeconds * 1_000),
+      )
+      const answered = Promise.all([http.close(), doorHttp?.close()])
+      // Somebody may wait for the answer of a task that nobody has begun yet. A client that takes its time must not keep us claiming.
+      await Promise.race([answered, sleep(ANSWER_MS, undefined, { ref: false })])
+      idling.abort()
+      await Promise.all([answered, Promise.allSettled(work)]).finally(() => clearTimeout(cut))
       await identity.close()
       stopping.abort()
       await Promise.allSettled(chores)

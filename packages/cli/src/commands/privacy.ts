@@ -2,6 +2,7 @@ import type { Log } from '@writ/api'
 import type { ItemOf } from '@writ/sdk'
 import { type Command, InvalidArgumentError } from 'commander'
 import { type App, numberText, refOf } from '../app.ts'
+import { usage } from '../failure.ts'
 import type { Column } from '../table.ts'
 import { entriesText, timeText } from '../text.ts'
 import { userRef } from '../who.ts'
@@ -37,14 +38,41 @@ export function addPrivacyCommands(program: Command, app: App): void {
   withGround(
     payload
       .command('erase <event>')
-      .description('Erase the payload of one event, by its id or its index in the log; this cannot be undone')
-      .addHelpText('after', '\nExample:\n  writ payload erase 1742 --ground "GDPR Art. 17, request 2026-11"'),
-  ).action(async (event: string, { ground }: { ground: string }) => {
-    const done = await (await app.client()).privacy.erasePayload({ params: { id: eventOf(event) }, body: { ground } })
+      .description('Erase the payload of one event, by its id or its entry in the log; this cannot be undone')
+      .option(
+        '--shard <number>',
+        'the log that has the entry, as "writ log list" numbers them; needed where there are several',
+        shardOf,
+      )
+      .addHelpText(
+        'after',
+        '\nExamples:\n  writ payload erase 1742 --ground "GDPR Art. 17, request 2026-11"\n  writ payload erase 0/1742 --ground "GDPR Art. 17, request 2026-11"',
+      ),
+  ).action(async (text: string, { ground, shard: said }: { ground: string; shard?: number }) => {
+    const { event, shard = said } = eventOf(text)
+    if (said !== undefined && shard !== said) throw usage(`${text} is of another log than --shard`)
+    const client = await app.client()
+    // The list shows an entry of log 0 without its log, and it is the open log whose entry would be gone.
+    if (shard === undefined && /^\d+$/.test(event)) {
+      const open = (await client.audit.log()).shard
+      if (open > 0)
+        throw usage(
+          `the project has ${open + 1} logs, and each counts its entries from 0: say which with --shard, or as ${open}/${event}`,
+        )
+    }
+    const done = await client.privacy.erasePayload({
+      params: { id: event },
+      body: { ground, ...(shard === undefined ? {} : { shard }) },
+    })
     app.out().item(
       done,
       [
-        ['Erased', `the payload of entry ${done.log_index ?? done.event_id}`],
+        [
+          'Erased',
+          done.log_index === null
+            ? `the payload of event ${done.event_id}`
+            : `the payload of entry ${done.log_index} of log ${done.shard}`,
+        ],
         ['Recorded', done.erased_by_id],
       ],
       done.erased_by_id,
@@ -183,10 +211,12 @@ export function addPrivacyCommands(program: Command, app: App): void {
 const withGround = (command: Command) =>
   command.requiredOption('--ground <text>', 'why the law or the person asks for it; it is kept in the log')
 
-function eventOf(text: string): string {
-  const ref = text.replace(/^#/, '')
-  if (/^(\d+|[0-9a-f-]{36})$/.test(ref)) return ref
-  throw new InvalidArgumentError('expected the id of an event, or its index in the log')
+/** An id, an index, or both numbers as `writ audit list` shows them. */
+function eventOf(text: string): { event: string; shard?: number } {
+  const [, shard, event] = /^#?(?:(\d{1,6})\/)?(\d+|[0-9a-f-]{36})$/.exec(text) ?? []
+  if (event === undefined)
+    throw usage(`"${text}" is no event: expected its id, or its entry in the log, such as 1742 or 0/1742`)
+  return { event, ...(shard === undefined ? {} : { shard: Number(shard) }) }
 }
 
 function shardOf(text: string): number {
@@ -196,7 +226,7 @@ function shardOf(text: string): number {
 
 function subjectOf(text: string): Hold['subject_type'] {
   if (text === 'ticket' || text === 'run' || text === 'project') return text
-  throw new InvalidArgumentError('expected ticket, run or project')
+  throw usage(`"${text}" is nothing to hold: expected ticket, run or project`)
 }
 
 const holdFields = (hold: Hold): [string, string | null | undefined][] => [

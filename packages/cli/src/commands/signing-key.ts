@@ -26,7 +26,7 @@ const fields = (k: SigningKey): Field[] => [
   ['Fingerprint', k.fingerprint],
   ['Proposed', timeText(k.created_at)],
   ['Decided', timeText(k.decided_at)],
-  ['Revoked', timeText(k.revoked_at)],
+  ['Revoked', k.revoked_by_id === null ? timeText(k.revoked_at) : `${timeText(k.revoked_at)} by ${k.revoked_by_id}`],
   ['Id', k.id],
 ]
 

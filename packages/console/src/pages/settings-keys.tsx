@@ -59,7 +59,7 @@ export function Keys() {
                         )}
                         {key.revoked_at !== null && (
                           <div className="small dimmed">
-                            {t('keyState.revoked')} · <Time at={key.revoked_at} />
+                            {t('keyState.revoked')} <Person id={key.revoked_by_id} /> · <Time at={key.revoked_at} />
                           </div>
                         )}
                       </td>

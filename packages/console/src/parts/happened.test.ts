@@ -68,6 +68,18 @@ test('what was erased says so', async () => {
   assert.equal((await speaker('en'))(erased), 'Run #4 started (its text was erased: see 12)')
 })
 
+test('an erasure names the log of the entry where that is another than its own', async () => {
+  const erasing = (shard?: number): Told => ({
+    event_type: 'payload.erased',
+    shard: 1,
+    details: { log_index: 12, ...(shard === undefined ? {} : { shard }) },
+  })
+  const english = await speaker('en')
+  assert.equal(english(erasing()), 'Erased the text of entry 12')
+  assert.equal(english(erasing(1)), 'Erased the text of entry 12')
+  assert.equal(english(erasing(0)), 'Erased the text of entry log 0 #12')
+})
+
 test('an event without words is told as the server does, or by its type', async () => {
   const tell = await speaker('zh')
   assert.equal(tell({ event_type: 'comet.seen', action: 'Saw a comet' }), 'Saw a comet')

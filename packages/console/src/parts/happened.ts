@@ -43,6 +43,7 @@ export function happened(event: Told, say: Say, exists: (key: string) => boolean
     why: after(details.reason),
     check: after(details.script_id),
     most: after(details.concurrency),
+    entry: placeIn(details, event.shard, say),
     role: exists(`role.${details.role}`) ? say(`role.${details.role}`) : text('role'),
     resource: exists(`resource.${event.resource_type}`) ? say(`resource.${event.resource_type}`) : event.resource_type,
   })
@@ -54,6 +55,12 @@ export function happened(event: Told, say: Say, exists: (key: string) => boolean
   const { shard, erased_shard: other = shard } = event
   const index = other === shard ? erased[1] : say('audit.entryIn', { shard: other, index: erased[1] })
   return `${sentence} ${say('happened.erased', { index })}`
+}
+
+/** The entry that an event is about, with its log where that is not the log of the event itself. */
+function placeIn(details: Readonly<Record<string, unknown>>, own: number | null | undefined, say: Say): unknown {
+  const { log_index: index, shard } = details
+  return typeof shard === 'number' && shard !== own ? say('audit.entryIn', { shard, index }) : (index ?? '…')
 }
 
 /** As above, in the language of the page. */

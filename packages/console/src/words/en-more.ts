@@ -751,7 +751,7 @@ export const enMore = {
     artifact_deleted: 'Deleted a file: {{filename}}',
     artifact_refused: 'Refused a file: {{filename}}',
     artifact_erased: 'Erased the bytes of a file: {{filename}}',
-    payload_erased: 'Erased the text of entry {{log_index}}',
+    payload_erased: 'Erased the text of entry {{entry}}',
     hold_set: 'Set a legal hold{{why}}',
     hold_released: 'Released a legal hold{{why}}',
     selfcheck_failed: 'The self-check found something{{of}}',

@@ -700,7 +700,7 @@ export const zhCnMore: Words<typeof enMore> = {
     artifact_deleted: '删除了文件：{{filename}}',
     artifact_refused: '拒收了文件：{{filename}}',
     artifact_erased: '擦除了文件的字节：{{filename}}',
-    payload_erased: '擦除了条目 {{log_index}} 的文本',
+    payload_erased: '擦除了条目 {{entry}} 的文本',
     hold_set: '设置了法律保全{{why}}',
     hold_released: '解除了法律保全{{why}}',
     selfcheck_failed: '自查发现问题{{of}}',

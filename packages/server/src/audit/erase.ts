@@ -18,17 +18,27 @@ export async function erasePayload(
   tx: Tx,
   now: number,
   by: Actor,
-  event: { id: string; event_type: string; log_index: number | null },
+  event: { id: string; event_type: string; shard: number | null; log_index: number | null },
   ground: string,
 ): Promise<string | undefined> {
   const erasedBy = await appendOne(tx, now, by, {
     type: 'payload.erased',
     resource: { type: 'audit_event', id: event.id, number: event.log_index },
-    action: `Erased the payload of entry ${event.log_index ?? event.id}`,
-    details: { event_id: event.id, log_index: event.log_index, event_type: event.event_type, ground },
+    action: `Erased the payload of entry ${placeOf(event)}`,
+    details: {
+      event_id: event.id,
+      shard: event.shard,
+      log_index: event.log_index,
+      event_type: event.event_type,
+      ground,
+    },
   })
   return (await erasures.emptyEvent(tx, event.id, erasedBy, now)) ? erasedBy : undefined
 }
+
+/** Each log counts its entries from 0. */
+const placeOf = (event: { id: string; shard: number | null; log_index: number | null }): string =>
+  event.log_index === null ? event.id : `${event.log_index} of log ${event.shard}`
 
 /**
  * Drops the oldest closed log of the project in context: its lines of day files and its tiles go with the sequencer's next rounds, its

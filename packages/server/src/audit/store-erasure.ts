@@ -25,10 +25,11 @@ export const KEPT_PAYLOADS = [
   'project.checkpoint',
 ] as const
 
-/** An event of the project in context by its id, or by its place in the open log. */
+/** An event of the project in context by its id, or by its place in the log `shard`: the open one, if none is named. */
 export async function findEvent(
   tx: Tx,
   ref: string | number,
+  shard?: number,
 ): Promise<
   | (Pick<EventRow, 'id' | 'event_type' | 'event' | 'run_id' | 'resource_type' | 'resource_id' | 'log_index'> & {
       shard: number | null
@@ -36,29 +37,34 @@ export async function findEvent(
   | undefined
 > {
   const number = /^\d+$/.test(String(ref)) ? Number(ref) : undefined
-  return tx.db
-    .selectFrom('audit_events')
-    .innerJoin('audit_appends', 'audit_appends.seq', 'audit_events.append')
-    .leftJoin('logs', 'logs.shard', 'audit_appends.shard')
-    .select([
-      'audit_events.id',
-      'event_type',
-      'event',
-      'run_id',
-      'resource_type',
-      'resource_id',
-      placeIn('audit_appends', 'audit_events').as('log_index'),
-      'audit_appends.shard',
-    ])
-    .$if(number === undefined, (q) => q.where('audit_events.id', '=', String(ref)))
-    .$if(number !== undefined, (q) =>
-      q
-        .where(placeIn('audit_appends', 'audit_events'), '=', number!)
-        .where('audit_appends.log_index', '<=', number!)
-        .where(sql<boolean>`audit_appends.log_index + audit_appends.entries > ${number!}`)
-        .where('logs.closed_at', 'is', null),
-    )
-    .executeTakeFirst()
+  return (
+    tx.db
+      .selectFrom('audit_events')
+      .innerJoin('audit_appends', 'audit_appends.seq', 'audit_events.append')
+      .leftJoin('logs', 'logs.shard', 'audit_appends.shard')
+      .select([
+        'audit_events.id',
+        'event_type',
+        'event',
+        'run_id',
+        'resource_type',
+        'resource_id',
+        placeIn('audit_appends', 'audit_events').as('log_index'),
+        'audit_appends.shard',
+      ])
+      .$if(number === undefined, (q) => q.where('audit_events.id', '=', String(ref)))
+      .$if(number !== undefined, (q) =>
+        q
+          .where(placeIn('audit_appends', 'audit_events'), '=', number!)
+          .where('audit_appends.log_index', '<=', number!)
+          .where(sql<boolean>`audit_appends.log_index + audit_appends.entries > ${number!}`)
+          .$if(shard === undefined, (open) => open.where('logs.closed_at', 'is', null)),
+      )
+      .$if(shard !== undefined, (q) => q.where('audit_appends.shard', '=', shard!))
+      // The rows of one that was dropped go one after the other.
+      .where('logs.dropped_at', 'is', null)
+      .executeTakeFirst()
+  )
 }
 
 /** Events with a payload that a person is in: as actor, also by a token, or as what the event is about. Oldest first. */
@@ -73,6 +79,7 @@ export async function listEventsOfPerson(
     run_id: string | null
     resource_type: string | null
     resource_id: string | null
+    shard: number | null
     log_index: number | null
     event_type: string
   }[]
@@ -85,6 +92,7 @@ export async function listEventsOfPerson(
       'run_id',
       'resource_type',
       'resource_id',
+      'audit_appends.shard',
       placeIn('audit_appends', 'audit_events').as('log_index'),
       'event_type',
     ])

@@ -47,7 +47,7 @@ const WEEK_MS = 7 * 86_400_000
 export const privacyHandlers = (on: { db: Database; sequencer: Sequencer }): Handlers<typeof privacyApi, Caller> => ({
   erasePayload: (ask) =>
     ask.change(async (tx) => {
-      const event = await findEvent(tx, ask.params.id)
+      const event = await findEvent(tx, ask.params.id, ask.body.shard)
       if (!event) throw new AppError('EVENT_NOT_FOUND')
       if (!isErasable(event.event_type)) throw new AppError('EVENT_NOT_ERASABLE', { type: event.event_type })
       if (event.event === '') throw new AppError('PAYLOAD_ERASED')
@@ -55,7 +55,7 @@ export const privacyHandlers = (on: { db: Database; sequencer: Sequencer }): Han
       if (hold) throw heldBy(hold)
       const erasedBy = await erasePayload(tx, ask.caller.at, ask.caller, event, ask.body.ground)
       if (!erasedBy) throw new AppError('PAYLOAD_ERASED')
-      return { event_id: event.id, log_index: event.log_index, erased_by_id: erasedBy }
+      return { event_id: event.id, shard: event.shard, log_index: event.log_index, erased_by_id: erasedBy }
     }),
 
   /**

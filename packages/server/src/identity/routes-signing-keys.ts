@@ -128,7 +128,7 @@ export const signingKeyHandlers = (on: {
       const { caller, params } = ask
       const key = await mustBe(tx, params.id, 'enrolled')
       mustOwnOrRule(caller, key)
-      await move(tx, key, { state: 'revoked', revoked_at: caller.at })
+      await move(tx, key, { state: 'revoked', revoked_at: caller.at, revoked_by_id: personOf(caller) })
       await append(tx, caller.at, caller, {
         type: 'signing_key.revoked',
         resource: { type: 'signing_key', id: key.id },
@@ -190,6 +190,7 @@ async function propose(
     created_at: caller.at,
     decided_at: bootstrap ? caller.at : null,
     revoked_at: null,
+    revoked_by_id: null,
   }
   await store.insertSigningKey(tx, key)
   const att = await attest(tx, { type: 'signing_key', id: key.id }, signingKeyStatement(claim), caller.at)
@@ -272,4 +273,5 @@ const show = (row: store.NamedSigningKey): SigningKey => ({
   created_at: rfc3339(row.created_at),
   decided_at: rfc3339OrNull(row.decided_at),
   revoked_at: rfc3339OrNull(row.revoked_at),
+  revoked_by_id: row.revoked_by_id,
 })

@@ -80,7 +80,7 @@ export async function moveSigningKey(
   tx: Tx,
   id: string,
   from: SigningKeyRow['state'],
-  change: Partial<Pick<SigningKeyRow, 'state' | 'decided_by_id' | 'decided_at' | 'revoked_at'>>,
+  change: Partial<Pick<SigningKeyRow, 'state' | 'decided_by_id' | 'decided_at' | 'revoked_at' | 'revoked_by_id'>>,
 ): Promise<boolean> {
   const done = await tx.db
     .updateTable('signing_keys')

@@ -112,15 +112,15 @@ export async function endLapsed(
 }
 
 /**
- * After the clock went back: what was due before is due now, for a claim is refused what its time has not come. Not what waits for another
- * try: of that one cannot tell whether somebody has moved its time already.
+ * After the clock went back: what was due before is due now, for a claim is refused what its time has not come. Not what waits for a
+ * span, such as another try: of that one cannot tell whether somebody has moved its time already.
  */
 export async function keepDue(db: Database, { from, to }: { from: number; to: number }): Promise<void> {
   if (to >= from) return
   await inProject(INSTANCE, () =>
     db.write((tx) =>
       tx.sql(
-        'update queue set run_at = ?1 where lease_until is null and failures = 0 and run_at > ?1 and run_at <= ?2',
+        'update queue set run_at = ?1 where lease_until is null and failures = 0 and span_ms is null and run_at > ?1 and run_at <= ?2',
         [to, from],
       ),
     ),

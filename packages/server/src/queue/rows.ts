@@ -209,14 +209,14 @@ export async function renewLeases(
 
 /**
  * After the clock went back: what fell due after the last sweep is due, for no sweep would find it before that time comes again. Not what
- * waits for another try: of that one cannot tell whether somebody has moved its time already.
+ * waits for a span, such as another try: of that one cannot tell whether somebody has moved its time already.
  */
 export async function ripenDue(db: Database, { from, to }: { from: number; to: number }): Promise<void> {
   if (to >= from) return
   await inProject(INSTANCE, () =>
     db.write((tx) =>
       tx.sql(
-        'update queue set ready = 1 where ready = 0 and lease_until is null and failures = 0 and run_at > ?1 and run_at <= ?2',
+        'update queue set ready = 1 where ready = 0 and lease_until is null and failures = 0 and span_ms is null and run_at > ?1 and run_at <= ?2',
         [to, from],
       ),
     ),

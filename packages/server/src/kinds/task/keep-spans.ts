@@ -14,7 +14,7 @@ interface ClockChange {
 }
 
 /**
- * After the clock was set, in all projects: a try that is to come waits for its span at most, what is held and was due is due, and the
+ * After the clock was set, in all projects: a try that is to come and what is debounced wait for their span at most, what is held and was due is due, and the
  * bucket of a key is at most empty. A time that somebody named (`run_at`, the end of a pause) is that time. Nothing here needs to know
  * by how much the clock went back, but for buckets of keys of which no rate is known: so each process that sees it may do it, and one
  * that begins after it, which knows nothing.
@@ -32,15 +32,15 @@ export async function keepSpans(
         after = await write((tx) => work(tx, from))
       }
     }
-    await page((tx, after) => bringTriesForward(tx, on.queue, change.to, after))
+    await page((tx, after) => bringForward(tx, on.queue, change.to, after))
     // The last: it has what may start admitted now.
     await page((tx, after) => capKeys(tx, change, after))
   }
 }
 
 /** Answers behind which there may be more. */
-async function bringTriesForward(tx: Tx, queue: Queue, now: number, after: string): Promise<string | undefined> {
-  const late = await held.listLateTries(tx, now, after, PAGE)
+async function bringForward(tx: Tx, queue: Queue, now: number, after: string): Promise<string | undefined> {
+  const late = await held.listLateWaits(tx, now, after, PAGE)
   if (late.length === 0) return undefined
   const waiting = await held.lockWaiting(
     tx,

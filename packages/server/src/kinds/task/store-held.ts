@@ -182,38 +182,45 @@ export async function listAheadKeys(tx: Tx, now: number, after: string, limit: n
   return rows.map(({ key }) => key)
 }
 
-/** After the clock went back: what is held and whose time had come keeps it. */
+/**
+ * After the clock went back: what is held and whose time had come keeps it. Not what waits for a span: of that one cannot tell whether
+ * somebody has moved its time already.
+ */
 export const keepDueHeld = (tx: Tx, { from, to }: { readonly from: number; readonly to: number }): Promise<unknown> =>
-  tx.sql('update held set run_at = ?2 where project_id = ?1 and admitted = 0 and run_at > ?2 and run_at <= ?3', [
-    tx.project,
-    to,
-    from,
-  ])
+  tx.sql(
+    `update held set run_at = ?2 where project_id = ?1 and admitted = 0 and run_at > ?2 and run_at <= ?3
+       and not exists (select 1 from queue q where q.run_id = held.run_id and (q.failures > 0 or q.span_ms is not null))`,
+    [tx.project, to, from],
+  )
 
-/** A task that waits for its next try, in the queue or, under a key, here. */
-export interface WaitingTry {
+/** A task that waits for a span, in the queue or, where something else holds it too, here. */
+export interface WaitingSpan {
   readonly run_id: string
   readonly queue: string
   readonly handler: string
   readonly priority: number
   readonly held: number
-  /** For how long it was to wait, from the end of the try before. */
+  /** For how long it was to wait: from the end of the try before, or from the last dispatch. */
   readonly wait_ms: number
 }
 
-/** Of the tasks of the project that wait for a try, the first behind `after` that would wait for longer than their span. */
-export async function listLateTries(tx: Tx, now: number, after: string, limit: number): Promise<WaitingTry[]> {
-  const rows = await tx.sql<WaitingTry>(
-    `select q.run_id, q.queue, q.handler, q.priority, case when h.run_id is null then 0 else 1 end as held,
-       a.next_run_at - a.ended_at as wait_ms
-     from queue q
+/** Of the tasks of the project that wait for a try or are debounced, the first behind `after` that would wait for longer than their span. */
+export async function listLateWaits(tx: Tx, now: number, after: string, limit: number): Promise<WaitingSpan[]> {
+  const late = (span: string) =>
+    `q.project_id = ?1 and q.run_id > ?3 and q.lease_until is null and q.ready <> 1 and q.run_at > ?2
+       and coalesce(h.run_at, q.run_at) > ?2 + ${span} and (h.run_id is null or h.admitted = 0)`
+  const found = (span: string) =>
+    `select q.run_id, q.queue, q.handler, q.priority, case when h.run_id is null then 0 else 1 end as held, ${span} as wait_ms
+     from queue q left join held h on h.project_id = ?1 and h.run_id = q.run_id`
+  const rows = await tx.sql<WaitingSpan>(
+    `${found('a.next_run_at - a.ended_at')}
      join attempts a on a.project_id = ?1 and a.run_id = q.run_id and a.next_run_at is not null
        and a.attempt = (select max(b.attempt) from attempts b where b.project_id = ?1 and b.run_id = q.run_id)
-     left join held h on h.project_id = ?1 and h.run_id = q.run_id
-     where q.project_id = ?1 and q.run_id > ?3 and q.failures > 0 and q.lease_until is null and q.ready <> 1 and q.run_at > ?2
-       and coalesce(h.run_at, q.run_at) > ?2 + (a.next_run_at - a.ended_at)
-       and (h.run_id is null or (h.admitted = 0 and h.waits_for = 0))
-     order by q.run_id limit ?4`,
+     where q.failures > 0 and ${late('(a.next_run_at - a.ended_at)')} and (h.run_id is null or h.waits_for = 0)
+     union all
+     ${found('q.span_ms')}
+     where q.failures = 0 and q.span_ms is not null and ${late('q.span_ms')}
+     order by 1 limit ?4`,
     [tx.project, now, after, limit],
   )
   return rows.map((row) => ({ ...row, wait_ms: Number(row.wait_ms) }))
@@ -233,6 +240,10 @@ export async function lockWaiting(tx: Tx, runIds: readonly string[]): Promise<Re
   )
   return new Set(rows.map(({ run_id }) => run_id))
 }
+
+/** That a task in the queue waits for so long from now on, and not for a time that somebody named. */
+export const setSpan = (tx: Tx, runId: string, spanMs: number): Promise<unknown> =>
+  tx.sql('update queue set span_ms = ?3 where project_id = ?1 and run_id = ?2', [tx.project, runId, spanMs])
 
 /** From when on a held task may be admitted. */
 export const setHeldTime = (tx: Tx, runId: string, runAt: number): Promise<unknown> =>

@@ -284,6 +284,7 @@ export function createSubmit(
     // Work that this process can begin at once does not wait to be claimed.
     else if (eager && open && open.size > 0) toQueue = eager.take(tx, entries, open, workAmong(rows), now)
     if (toQueue.length > 0) await queue.enqueue(tx, toQueue, now)
+    for (const { id, task } of fresh) if (task.debounce) await held.setSpan(tx, id, task.debounce.waitMs)
     for (const one of doomed) {
       const [row] = (await store.loadWork(tx, [one.run_id])).values()
       if (row) on.settled(tx, await settleWaiting(tx, queue, [row], dependencyFailed(one.on_run_id), SYSTEM, now))

@@ -115,6 +115,7 @@ async function fold(
   if (task.input === null) await namePayloads(tx, [{ run: rival.id, sha256: task.inputSha256 }])
   const isHeld = await held.isHeld(tx, rival.id)
   await queue.enqueue(tx, [{ ...rival.entry, runAt: isHeld ? HELD_AT : runAt }], now)
+  await held.setSpan(tx, rival.id, runAt - now)
   if (isHeld) await holdAgain(tx, queue, [{ runId: rival.id, runAt }], now)
   await append(tx, now, caller, {
     type: 'run.input_replaced',

@@ -121,6 +121,17 @@ export class DatabaseConflict extends Error {
   }
 }
 
+/**
+ * The store takes no text with a character 0 in it (PostgreSQL; SQLite takes every text). Nothing is called so: whoever asks for it has
+ * made a mistake.
+ */
+export class TextRefused extends Error {
+  constructor(cause: unknown) {
+    super('text with a character 0', { cause })
+    this.name = 'TextRefused'
+  }
+}
+
 /** A unique index refused a row. `columns` are those of the index as far as the store tells, else its name. */
 export class UniqueViolation extends Error {
   readonly index: string

@@ -1,6 +1,6 @@
 // What all connections to PostgreSQL have alike: types, patience, errors.
 import pg from 'pg'
-import { DatabaseConflict, DatabaseUnavailable, UniqueViolation } from './database.ts'
+import { DatabaseConflict, DatabaseUnavailable, TextRefused, UniqueViolation } from './database.ts'
 
 // bigint columns hold milliseconds, sizes and counts: all below 2^53.
 const INT8 = 20
@@ -18,6 +18,8 @@ export function translate(error: unknown): unknown {
     return error
   const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
   if (code === '23505') return new UniqueViolation(String((error as pg.DatabaseError).constraint ?? ''), error)
+  // Of UTF-8 that a driver writes nothing else is refused.
+  if (code === '22021') return new TextRefused(error)
   if (code === '40P01' || code === '40001' || code === '55P03') return new DatabaseConflict(error)
   if (/^(08|53|57P|58)/.test(code) || code === '25006' || code === '25P03') return new DatabaseUnavailable(error)
   if (/^(ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EHOSTUNREACH|ENETUNREACH)/.test(code)) return new DatabaseUnavailable(error)

@@ -6,7 +6,7 @@ import { missingPostgres, type Postgres, startPostgres } from '../../../../../te
 import { withClient } from './driver.ts'
 import { migratePostgres } from './migrate.ts'
 import { loadMigrations, type Migration, SchemaRefused } from './migrations.ts'
-import { holdSchema } from './schema-hold.ts'
+import { holdSchema, SettingsDiffer, type Shared } from './schema-hold.ts'
 
 const NOW = '2026-05-17T00:00:00.000Z'
 const skip = missingBackend('PostgreSQL', missingPostgres())
@@ -102,4 +102,47 @@ test('a server does not begin with a schema that it does not know', { skip }, as
     ),
     [],
   )
+})
+
+test('servers that have not the same settings do not serve one database', { skip }, async () => {
+  const url = await freshDatabase()
+  const stopping = new AbortController()
+  const store = (value: string): Shared => ({ name: 'store', value, differs: 'another store' })
+  const key = (value: string, also: string[] = []): Shared => ({ name: 'key', value, also, differs: 'another key' })
+  const running: Promise<void>[] = []
+  const begin = async (...shared: Shared[]) => {
+    running.push((await holdSchema({ url }, shared, 0)).run(stopping.signal))
+  }
+  const refused = (what: string, ...shared: Shared[]) =>
+    assert.rejects(begin(...shared), (error: Error) => {
+      assert(error instanceof SettingsDiffer)
+      assert.equal(
+        error.message,
+        `Another server of this database (process ${process.pid} on ${hostname().slice(0, 40)}) has another ${what}. Give both the same, or stop that one and start this one again.`,
+      )
+      return true
+    })
+
+  await begin(store('here'), key('old'))
+  await begin(store('here'), key('old'))
+  await refused('store', store('there'), key('old'))
+  await refused('key', store('here'), key('new'))
+  // Whoever waits keeps out nobody.
+  const waiting = new AbortController()
+  const wrong = holdSchema({ url }, [store('there'), key('old')], 60_000)
+  const waits = `select 1 from pg_stat_activity where application_name like 'writ_serves %' and datname = current_database()`
+  while ((await ask(url, waits)).length < 3);
+  await begin(store('here'), key('old'))
+
+  // One key replaces another, server by server; who begins with the old one alone could not open what the new one sealed.
+  await begin(store('here'), key('new', ['old']))
+  await refused('key', store('here'), key('old'))
+  // What a process has nothing to do with may be as it likes.
+  await begin(key('new', ['old']))
+
+  stopping.abort()
+  await Promise.all(running)
+  const other = (await wrong).run(waiting.signal)
+  waiting.abort()
+  await other
 })

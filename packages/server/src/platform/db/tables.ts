@@ -283,6 +283,7 @@ export interface QueueTable {
   ready: Generated<number>
   stop: Generated<number>
   claimed_at: number | null
+  span_ms: number | null
 }
 
 export interface TimersTable {
@@ -444,6 +445,7 @@ export interface SigningKeysTable {
   created_at: number
   decided_at: number | null
   revoked_at: number | null
+  revoked_by_id: string | null
 }
 
 export interface ApprovalSignaturesTable {

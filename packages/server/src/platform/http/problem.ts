@@ -1,6 +1,6 @@
 import { errors, type Problem, retryable } from '@writ/api'
 import { AppError } from '../app-error.ts'
-import { DatabaseConflict, DatabaseUnavailable } from '../db/index.ts'
+import { DatabaseConflict, DatabaseUnavailable, TextRefused } from '../db/index.ts'
 import { fieldsOf, type ValidationFault } from '../validation-fields.ts'
 
 /** Errors of other layers that have a place in the table; each says when it is meant. */
@@ -43,6 +43,9 @@ export function refusalOf(error: unknown, recognise: Recognise): AppError | unde
   if (error instanceof AppError) return error
   if (error instanceof DatabaseUnavailable || error instanceof DatabaseConflict)
     return new AppError('DATABASE_UNAVAILABLE', {}, { cause: error, headers: { 'retry-after': '1' } })
+  // In paths and queries it is refused before (`nulIn`); a body may hold one, as the input of a task does.
+  if (error instanceof TextRefused)
+    return new AppError('VALIDATION_FAILED', {}, { fields: [{ path: 'body', message: 'must hold no character 0' }] })
   const known = recognise(error)
   if (known || !(error instanceof Error)) return known
   if ('validation' in error && Array.isArray(error.validation)) {
