@@ -420,6 +420,22 @@ test('a long list is fetched as one scrolls, and only what is seen is drawn', { 
   assert.deepEqual(tab.broken, [])
 })
 
+test('what is cut in a row is told whole to whoever points at it', { skip }, async () => {
+  await using system = await startConsole()
+  const long = 'Replace the core switch in hall 3 and renumber its uplinks, '.repeat(4).slice(0, 199)
+  for (const title of [long, 'Short']) await system.employee.post('/tickets', { title })
+  await using tab = await openTab(system)
+  const { page } = tab
+  await tab.open('default/tickets')
+  await tab.signIn(system.employee)
+  const told = page.locator('.list-row [title^="#"]')
+  await page.locator('.list-row', { hasText: 'Replace' }).locator('a').hover()
+  await comesTo(() => told.first().getAttribute('title'), `#1 ${long.trim()}`)
+  await page.locator('.list-row', { hasText: 'Short' }).locator('a').hover()
+  await countOf(told, 0)
+  assert.deepEqual(tab.broken, [])
+})
+
 test('evidence is shown as what it is, and before beside after', { skip }, async () => {
   await using system = await startConsole()
   await system.employee.post<Ticket>('/tickets', { title: 'x' })

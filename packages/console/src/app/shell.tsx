@@ -11,6 +11,7 @@ import { Icon, type IconName } from '../parts/icons.tsx'
 import { InPieces, Loading } from '../parts/states.tsx'
 import { clientOf, loggedIn, setCsrf } from './client.ts'
 import { exactInCopies } from './copies.ts'
+import { wholeOnHover } from './cut-texts.ts'
 import { drafts } from './drafts.ts'
 import { connection, useLive } from './live.ts'
 import { instanceName, preferences } from './page-settings.ts'
@@ -105,6 +106,7 @@ export function Shell({ children }: { children: ReactNode }) {
   }, [])
   useJumps()
   useEffect(exactInCopies, [])
+  useEffect(wholeOnHover, [])
   useHotkeys([
     ['mod+K', () => setSearch(true)],
     ['/', () => focusFilter() || setSearch(true)],

@@ -157,7 +157,7 @@ function Steps({ task }: { task: TaskDetail }) {
         <tbody>
           {task.steps.map((one) => (
             <tr key={one.name}>
-              <td>
+              <td className="breaks">
                 <Tree name={one.name} value={one.result ?? ''} />
               </td>
               <td className="right">{one.attempt}</td>
@@ -191,7 +191,7 @@ function Costs({ task }: { task: TaskDetail }) {
             .sort(([, a], [, b]) => b - a)
             .map(([what, sum]) => (
               <tr key={what}>
-                <td>{what ?? t('task.costOther')}</td>
+                <td className="breaks">{what ?? t('task.costOther')}</td>
                 <td className="right">{usd(sum, i18n.language)}</td>
               </tr>
             ))}
