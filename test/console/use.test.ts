@@ -3,8 +3,9 @@ import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { test } from 'node:test'
-import type { AuditEvent, Run, Ticket } from '@writ/api'
+import type { Artifact, AuditEvent, Run, Ticket } from '@writ/api'
 import { startReceiver } from '../channels/receiver.ts'
+import { makeSshKey, proposeKey } from '../evidence/ssh-key.ts'
 import { CLIENT, startOidcProvider } from '../servers/oidc-provider.ts'
 import { handlerOf } from '../tasks/dispatch.ts'
 import { comesTo, countOf, examples, faultsOf, fill, openTab, settled, skip, startConsole, textsOf } from './scene.ts'
@@ -684,6 +685,64 @@ test('what must be kept is held, and a log is closed, continued and dropped', { 
   await tab.open('default')
   await page.getByText('Entries in the open log').waitFor()
   assert.deepEqual(tab.broken, [])
+})
+
+test('what was erased, called off or revoked says who did it, when and why', { skip }, async () => {
+  await using system = await startConsole()
+  const { admin, employee } = system
+  const { runs, tickets } = await fill(system)
+  const files = (await admin.get<Artifact[]>(`/artifacts/run/${runs[1]!.id}`)).body
+  const judged = files.find(({ filename }) => filename === 'broken-switch.json')!
+  const ground = 'request 17 of a person'
+  assert.equal((await admin.post(`/artifacts/${judged.id}/erase`, { ground })).status, 200)
+  const created = (await admin.get<AuditEvent[]>('/audit/events?event_type=ticket.created&limit=10')).body
+  const opened = created.find(({ resource_id }) => resource_id === tickets[1]!.id)!
+  assert.equal((await admin.post(`/payloads/${opened.id}/erase`, { ground: 'it named a patient' })).status, 200)
+  const waiting = { run_type: 'proof', ticket_id: 2, script_id: 'proof.config_format', finalize: 'manual' }
+  const run = (await employee.post<Run>('/runs', waiting)).body
+  await employee.post(`/runs/${run.number}/cancel`, { reason: 'the wrong ticket' })
+  const second = await system.hire('second', 'admin')
+  const keys = [await proposeKey(admin, await makeSshKey(system.folder, 'one'))]
+  keys.push(await proposeKey(second, await makeSshKey(system.folder, 'two')))
+  await admin.post(`/signing-keys/${keys[1]!.body.id}/reject`, { reason: 'we have not met' })
+  await system.settle()
+  await using tab = await openTab(system)
+  const { page } = tab
+  // The file was judged: its name and hash stay beside the files that are there.
+  await tab.open(`default/runs/${runs[1]!.number}`)
+  await tab.signIn(admin)
+  const gone = page.getByRole('list', { name: 'Files that are gone' })
+  for (const text of ['broken-switch.json', 'Bytes erased', 'admin (you)', ground])
+    await gone.getByText(text, { exact: true }).waitFor()
+  const entries = page.locator('.entries')
+  await entries.locator('li', { hasText: ground }).getByText('admin (you)').waitFor()
+  await entries.getByText(/^Created ticket \(its text was erased: see #\d+\)$/).waitFor()
+  await tab.open('default/tickets/2')
+  const timeline = page.locator('.timeline')
+  await timeline
+    .locator('li', { hasText: 'Ticket opened' })
+    .getByText(/its text was erased: see #\d+/)
+    .waitFor()
+  for (const text of [ground, 'it named a patient', 'Run cancelled: the wrong ticket'])
+    await timeline.getByText(text, { exact: true }).waitFor()
+  // What was called off is neither good nor bad.
+  await tab.open(`default/runs/${run.number}`)
+  await page.locator('.summary-off', { hasText: 'Run cancelled: the wrong ticket' }).waitFor()
+  await tab.open('default/settings/keys')
+  await page.locator('tr', { hasText: 'Rejected' }).getByRole('link', { name: 'In the log' }).click()
+  await page.locator('.list-row', { hasText: 'Rejected a signing key: we have not met' }).waitFor()
+  await countOf(page.locator('.list-row'), 2)
+  assert.deepEqual(await faultsOf(page), [])
+
+  // Whoever is not told the reason sees that it is gone, and who took it away.
+  await using other = await openTab(system)
+  await other.open(`default/runs/${runs[1]!.number}`)
+  await other.signIn(employee)
+  const there = other.page.getByRole('list', { name: 'Files that are gone' })
+  for (const text of ['broken-switch.json', 'Bytes erased', 'admin'])
+    await there.getByText(text, { exact: true }).waitFor()
+  await countOf(there.getByText(ground), 0)
+  assert.deepEqual([...tab.broken, ...other.broken], [])
 })
 
 test('an event of a closed log is opened by its link, told with its log, and proven from it', { skip }, async () => {

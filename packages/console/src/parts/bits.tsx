@@ -113,6 +113,10 @@ export function State({ of, word }: { of: string; word: string }) {
 export const shownState = (state: string, verdict?: string | null): string =>
   state !== 'completed' ? state : verdict === 'failed' ? 'failed' : 'completed'
 
+/** The colour of what it ended with: nothing but what went well is green, and what was called off is neither good nor bad. */
+export const toneOf = (shown: string): string =>
+  shown === 'completed' ? '' : shown === 'failed' || shown === 'timeout' ? 'summary-bad' : 'summary-off'
+
 export function RunStateBadge({ state, verdict }: { state: string; verdict?: string | null }) {
   const { word } = useHere()
   const judged = state === 'completed' && (verdict === 'failed' || verdict === 'passed')
