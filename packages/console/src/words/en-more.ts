@@ -109,7 +109,7 @@ export const enMore = {
     text: 'Times of active schedules, from now on, as the server computes them. What was is told by tasks.',
     times: '{{count}} ×',
     often: '≥ {{count}} ×',
-    further: '…',
+    further: 'and so on',
     most: 'Only the first {{count}} schedules are shown.',
   },
   insight: {

@@ -106,7 +106,7 @@ export const zhCnMore: Words<typeof enMore> = {
     text: '从现在起启用中计划的时间，由服务器计算。过去的请看任务。',
     times: '{{count}} 次',
     often: '≥ {{count}} 次',
-    further: '…',
+    further: '后面还有',
     most: '只显示前 {{count}} 个计划。',
   },
   insight: {
