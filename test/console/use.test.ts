@@ -745,6 +745,31 @@ test('what was erased, called off or revoked says who did it, when and why', { s
   assert.deepEqual([...tab.broken, ...other.broken], [])
 })
 
+test('what was done with a token says whose it was', { skip }, async () => {
+  await using system = await startConsole()
+  const { employee } = system
+  const made = (await employee.post<{ token: string }>('/tokens', { name: 'cli', role: 'employee' })).body
+  const byToken = { headers: { authorization: `Bearer ${made.token}` } }
+  assert.equal((await employee.post('/tickets', { title: 'Renumber the uplinks' }, byToken)).status, 200)
+  await employee.post('/assets', { name: 'Gateway', asset_type: 'switch' }, byToken)
+  await system.settle()
+  await using tab = await openTab(system)
+  const { page } = tab
+  await tab.open(`default/audit?actor_id=${employee.id}`)
+  await tab.signIn(system.admin)
+  await page.locator('.list-row', { hasText: 'Created ticket' }).getByText('employee, by a token').waitFor()
+  await page.locator('.list-row', { hasText: 'Created a token: cli' }).getByText('employee', { exact: true }).waitFor()
+  await tab.open('default/tickets/1')
+  await page.locator('.timeline li', { hasText: 'Ticket opened' }).getByText('employee, by a token').waitFor()
+  // Who is not given the payload knows no more than that it was a token.
+  await using other = await openTab(system)
+  await other.open('default/tickets/1')
+  await other.signIn(employee)
+  const opened = other.page.locator('.timeline li', { hasText: 'Ticket opened' })
+  await opened.getByText('somebody, by a token').waitFor()
+  assert.deepEqual([...tab.broken, ...other.broken], [])
+})
+
 test('an event of a closed log is opened by its link, told with its log, and proven from it', { skip }, async () => {
   await using system = await startConsole()
   await fill(system)

@@ -1,5 +1,6 @@
 import { useTranslation } from 'react-i18next'
-import { Person, Section, Time } from './bits.tsx'
+import { Actor, hasActor } from './actor.tsx'
+import { Section, Time } from './bits.tsx'
 import { areSeveral, useEntryNumber } from './entry-number.ts'
 import { Erased } from './erased.tsx'
 import { useHappened } from './happened.ts'
@@ -42,9 +43,9 @@ export function Entries({ of, handler }: { of: ReturnType<typeof useTrail>; hand
                       </strong>
                       <span className="number">{entryNumber(one.shown.shard, one.shown.log_index)}</span>
                       <span className="push dimmed small">
-                        {one.entry?.actor.kind === 'user' && (
+                        {hasActor(one) && (
                           <>
-                            <Person id={one.entry.actor.id} /> ·{' '}
+                            <Actor of={one} /> ·{' '}
                           </>
                         )}
                         <Time at={one.entry?.t ?? null} />

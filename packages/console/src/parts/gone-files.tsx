@@ -2,7 +2,8 @@ import { useQuery } from '@tanstack/react-query'
 import { useTranslation } from 'react-i18next'
 import { useSession } from '../app/session.tsx'
 import type { VerifiedTrail } from '../proof/verify-trail.ts'
-import { Mono, Person, State, Time } from './bits.tsx'
+import { Actor, hasActor } from './actor.tsx'
+import { Mono, State, Time } from './bits.tsx'
 import { Icon } from './icons.tsx'
 import { plainText } from './plain-text.ts'
 
@@ -40,7 +41,8 @@ export function GoneFiles({ run, entries }: { run: string; entries: readonly Ent
   return (
     <ul className="files" aria-label={t('artifact.gone')}>
       {here.map((file) => {
-        const { entry, event } = gone.get(file.id)!
+        const by = gone.get(file.id)!
+        const { entry, event } = by
         const ground = (event?.details as { ground?: unknown } | null | undefined)?.ground
         return (
           <li key={file.id}>
@@ -49,9 +51,9 @@ export function GoneFiles({ run, entries }: { run: string; entries: readonly Ent
             </span>
             <State of="disabled" word={t(file.erased_at === null ? 'artifact.deleted' : 'artifact.erased')} />
             <span className="small dimmed">
-              {entry?.actor.kind === 'user' && (
+              {hasActor(by) && (
                 <>
-                  <Person id={entry.actor.id} /> ·{' '}
+                  <Actor of={by} /> ·{' '}
                 </>
               )}
               <Time at={entry?.t} />

@@ -2,6 +2,7 @@ import type { Trail } from '@writ/api'
 import type { Client } from '@writ/sdk'
 import { useTranslation } from 'react-i18next'
 import type { VerifiedTrail } from '../proof/verify-trail.ts'
+import { Actor, hasActor } from './actor.tsx'
 import { Person, Time } from './bits.tsx'
 import { areSeveral, useEntryNumber } from './entry-number.ts'
 import { Erased } from './erased.tsx'
@@ -65,10 +66,10 @@ export function Timeline(props: { verified: VerifiedTrail; logs: Trail['logs']; 
                     ? t(`event.${item.entry.shown.event_type.replace('.', '_')}` as 'event.ticket_created')
                     : item.entry.shown.event_type}
                 </strong>
-                {item.entry.entry?.actor.kind === 'user' && (
+                {hasActor(item.entry) && (
                   <>
                     {' · '}
-                    <Person id={item.entry.entry.actor.id} />
+                    <Actor of={item.entry} />
                   </>
                 )}
                 {' · '}

@@ -117,7 +117,13 @@ export const en = {
     employee: 'Own tickets, files and proof runs.',
     auditor: 'Reads everything, changes nothing.',
   },
-  person: { me: '{{name}} (you)', number: 'user #{{number}}', unknown: 'somebody' },
+  person: {
+    me: '{{name}} (you)',
+    number: 'user #{{number}}',
+    token: '{{name}}, by a token',
+    aToken: 'somebody, by a token',
+    unknown: 'somebody',
+  },
   ticketStatus: {
     draft: 'Draft',
     submitted: 'Submitted',

@@ -123,7 +123,13 @@ export const zhCn: Words<typeof en> = {
     employee: '自己的工单、文件和证据检查。',
     auditor: '可读取一切，不能更改。',
   },
-  person: { me: '{{name}}（你）', number: '用户 #{{number}}', unknown: '某人' },
+  person: {
+    me: '{{name}}（你）',
+    number: '用户 #{{number}}',
+    token: '{{name}}，用令牌',
+    aToken: '某人，用令牌',
+    unknown: '某人',
+  },
   ticketStatus: {
     draft: '草稿',
     submitted: '已提交',
