@@ -117,6 +117,19 @@ verifies('T45', 'an admin queries events by filter, an employee does not', async
   // Reading is an action too.
   const reads = ok(await admin.get<AuditEvent[]>('/audit/events?event_type=audit.read'))
   assert.equal(reads[1]?.actor_username, 'auditor')
+  // Whoever looks for a person gets what they did with a token too; a token that is named is that alone.
+  const made = ok(await employee.post<{ id: string; token: string }>('/tokens', { name: 'cli', role: 'employee' }), 201)
+  await employee.post('/tickets', { title: 'By a token' }, { headers: { authorization: `Bearer ${made.token}` } })
+  for (const [actor, types] of [
+    ['2', ['ticket.created', 'ticket.created']],
+    [made.id, ['ticket.created']],
+  ] as const) {
+    const found = ok(await admin.get<AuditEvent[]>(`/audit/events?event_type=ticket.created&actor_id=${actor}`))
+    assert.deepEqual(
+      found.map((one) => [one.event_type, one.actor_number]),
+      types.map((type) => [type, 2]),
+    )
+  }
 })
 
 holds('a denial stands in the log of the project and says who was denied, and by which token', async (sys) => {

@@ -262,6 +262,13 @@ test('a queue is paused, resumed and drained, and each says what it will do', { 
   const later = new Date(Date.now() + 3_600_000).toISOString()
   for (const more of [{}, {}, { run_at: later }])
     await dispatch(system, { handler: 'system.ping', queue: 'night', ...more })
+  // A task says where that is seen and lifted, and the queue who did it.
+  await tab.open(`default/tasks/${done.number + 1}`)
+  const waits = page.locator('p', { hasText: 'It waits: its queue is paused.' })
+  await waits.getByRole('link', { name: 'Queues' }).click()
+  await page.locator('tr', { hasText: 'night' }).getByRole('link', { name: 'In the log' }).click()
+  await page.locator('.list-row', { hasText: 'Paused queue night' }).getByText('admin (you)').waitFor()
+  await tab.open('default/queues')
   await page.getByRole('button', { name: 'Drain: night' }).and(page.locator(':not([disabled])')).waitFor()
   await page
     .locator('tr', { hasText: 'night' })

@@ -1,7 +1,7 @@
 /** What goes wrong while somebody works: the session ends, somebody else is quicker, a field does not fit, the server goes away. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Policy, Ticket } from '@writ/api'
+import type { Policy, Run, Ticket } from '@writ/api'
 import type { Page } from 'playwright-core'
 import { makeSshKey, proposeKey } from '../evidence/ssh-key.ts'
 import { comesTo, openTab, skip, startConsole } from './scene.ts'
@@ -149,6 +149,24 @@ test('whoever closes a dialog or the menu by keyboard goes on where they were', 
   await tab.page.getByRole('dialog').getByRole('button', { name: 'Pause' }).press('Enter')
   await tab.page.getByRole('button', { name: 'Resume: api' }).waitFor()
   await comesTo(() => focusOn(tab.page), 'Resume: api')
+
+  // What was pressed is gone with what it was for: then the page has it, not the top of everything.
+  const ticket = (await system.employee.post<Ticket>('/tickets', { title: 'Replace the main switch' })).body
+  await tab.open(`default/tickets/${ticket.number}`)
+  await tab.page.getByRole('button', { name: 'Review and approve' }).press('Enter')
+  const approval = tab.page.getByRole('dialog')
+  await approval.getByText('This page made the same digest').waitFor()
+  await approval.getByRole('button', { name: 'Approve', exact: true }).press('Enter')
+  await approval.waitFor({ state: 'detached' })
+  await comesTo(() => focusOn(tab.page), 'content')
+  await tab.page.getByRole('button', { name: 'Start a proof' }).press('Enter')
+  await tab.page.getByRole('dialog').getByRole('button', { name: 'Start a proof' }).press('Enter')
+  const choose = tab.page.getByRole('button', { name: 'Choose files' }).first()
+  await choose.focus()
+  const [run] = (await system.admin.get<Run[]>('/runs')).body
+  assert.equal((await system.employee.upload(run!.number, 'core.json', '{"hostname":"core"}')).status, 200)
+  await choose.waitFor({ state: 'detached' })
+  await comesTo(() => focusOn(tab.page), 'content')
 
   await using phone = await openTab(system, { width: 390, height: 844 })
   await phone.open('default/tickets')

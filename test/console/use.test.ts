@@ -3,8 +3,9 @@ import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { test } from 'node:test'
-import type { AuditEvent, Run, Ticket } from '@writ/api'
+import type { Artifact, AuditEvent, Run, Ticket } from '@writ/api'
 import { startReceiver } from '../channels/receiver.ts'
+import { makeSshKey, proposeKey } from '../evidence/ssh-key.ts'
 import { CLIENT, startOidcProvider } from '../servers/oidc-provider.ts'
 import { handlerOf } from '../tasks/dispatch.ts'
 import { comesTo, countOf, examples, faultsOf, fill, openTab, settled, skip, startConsole, textsOf } from './scene.ts'
@@ -420,6 +421,22 @@ test('a long list is fetched as one scrolls, and only what is seen is drawn', { 
   assert.deepEqual(tab.broken, [])
 })
 
+test('what is cut in a row is told whole to whoever points at it', { skip }, async () => {
+  await using system = await startConsole()
+  const long = 'Replace the core switch in hall 3 and renumber its uplinks, '.repeat(4).slice(0, 199)
+  for (const title of [long, 'Short']) await system.employee.post('/tickets', { title })
+  await using tab = await openTab(system)
+  const { page } = tab
+  await tab.open('default/tickets')
+  await tab.signIn(system.employee)
+  const told = page.locator('.list-row [title^="#"]')
+  await page.locator('.list-row', { hasText: 'Replace' }).locator('a').hover()
+  await comesTo(() => told.first().getAttribute('title'), `#1 ${long.trim()}`)
+  await page.locator('.list-row', { hasText: 'Short' }).locator('a').hover()
+  await countOf(told, 0)
+  assert.deepEqual(tab.broken, [])
+})
+
 test('evidence is shown as what it is, and before beside after', { skip }, async () => {
   await using system = await startConsole()
   await system.employee.post<Ticket>('/tickets', { title: 'x' })
@@ -668,6 +685,89 @@ test('what must be kept is held, and a log is closed, continued and dropped', { 
   await tab.open('default')
   await page.getByText('Entries in the open log').waitFor()
   assert.deepEqual(tab.broken, [])
+})
+
+test('what was erased, called off or revoked says who did it, when and why', { skip }, async () => {
+  await using system = await startConsole()
+  const { admin, employee } = system
+  const { runs, tickets } = await fill(system)
+  const files = (await admin.get<Artifact[]>(`/artifacts/run/${runs[1]!.id}`)).body
+  const judged = files.find(({ filename }) => filename === 'broken-switch.json')!
+  const ground = 'request 17 of a person'
+  assert.equal((await admin.post(`/artifacts/${judged.id}/erase`, { ground })).status, 200)
+  const created = (await admin.get<AuditEvent[]>('/audit/events?event_type=ticket.created&limit=10')).body
+  const opened = created.find(({ resource_id }) => resource_id === tickets[1]!.id)!
+  assert.equal((await admin.post(`/payloads/${opened.id}/erase`, { ground: 'it named a patient' })).status, 200)
+  const waiting = { run_type: 'proof', ticket_id: 2, script_id: 'proof.config_format', finalize: 'manual' }
+  const run = (await employee.post<Run>('/runs', waiting)).body
+  await employee.post(`/runs/${run.number}/cancel`, { reason: 'the wrong ticket' })
+  const second = await system.hire('second', 'admin')
+  const keys = [await proposeKey(admin, await makeSshKey(system.folder, 'one'))]
+  keys.push(await proposeKey(second, await makeSshKey(system.folder, 'two')))
+  await admin.post(`/signing-keys/${keys[1]!.body.id}/reject`, { reason: 'we have not met' })
+  await system.settle()
+  await using tab = await openTab(system)
+  const { page } = tab
+  // The file was judged: its name and hash stay beside the files that are there.
+  await tab.open(`default/runs/${runs[1]!.number}`)
+  await tab.signIn(admin)
+  const gone = page.getByRole('list', { name: 'Files that are gone' })
+  for (const text of ['broken-switch.json', 'Bytes erased', 'admin (you)', ground])
+    await gone.getByText(text, { exact: true }).waitFor()
+  const entries = page.locator('.entries')
+  await entries.locator('li', { hasText: ground }).getByText('admin (you)').waitFor()
+  await entries.getByText(/^Created ticket \(its text was erased: see #\d+\)$/).waitFor()
+  await tab.open('default/tickets/2')
+  const timeline = page.locator('.timeline')
+  await timeline
+    .locator('li', { hasText: 'Ticket opened' })
+    .getByText(/its text was erased: see #\d+/)
+    .waitFor()
+  for (const text of [ground, 'it named a patient', 'Run cancelled: the wrong ticket'])
+    await timeline.getByText(text, { exact: true }).waitFor()
+  // What was called off is neither good nor bad.
+  await tab.open(`default/runs/${run.number}`)
+  await page.locator('.summary-off', { hasText: 'Run cancelled: the wrong ticket' }).waitFor()
+  await tab.open('default/settings/keys')
+  await page.locator('tr', { hasText: 'Rejected' }).getByRole('link', { name: 'In the log' }).click()
+  await page.locator('.list-row', { hasText: 'Rejected a signing key: we have not met' }).waitFor()
+  await countOf(page.locator('.list-row'), 2)
+  assert.deepEqual(await faultsOf(page), [])
+
+  // Whoever is not told the reason sees that it is gone, and who took it away.
+  await using other = await openTab(system)
+  await other.open(`default/runs/${runs[1]!.number}`)
+  await other.signIn(employee)
+  const there = other.page.getByRole('list', { name: 'Files that are gone' })
+  for (const text of ['broken-switch.json', 'Bytes erased', 'admin'])
+    await there.getByText(text, { exact: true }).waitFor()
+  await countOf(there.getByText(ground), 0)
+  assert.deepEqual([...tab.broken, ...other.broken], [])
+})
+
+test('what was done with a token says whose it was', { skip }, async () => {
+  await using system = await startConsole()
+  const { employee } = system
+  const made = (await employee.post<{ token: string }>('/tokens', { name: 'cli', role: 'employee' })).body
+  const byToken = { headers: { authorization: `Bearer ${made.token}` } }
+  assert.equal((await employee.post('/tickets', { title: 'Renumber the uplinks' }, byToken)).status, 200)
+  await employee.post('/assets', { name: 'Gateway', asset_type: 'switch' }, byToken)
+  await system.settle()
+  await using tab = await openTab(system)
+  const { page } = tab
+  await tab.open(`default/audit?actor_id=${employee.id}`)
+  await tab.signIn(system.admin)
+  await page.locator('.list-row', { hasText: 'Created ticket' }).getByText('employee, by a token').waitFor()
+  await page.locator('.list-row', { hasText: 'Created a token: cli' }).getByText('employee', { exact: true }).waitFor()
+  await tab.open('default/tickets/1')
+  await page.locator('.timeline li', { hasText: 'Ticket opened' }).getByText('employee, by a token').waitFor()
+  // Who is not given the payload knows no more than that it was a token.
+  await using other = await openTab(system)
+  await other.open('default/tickets/1')
+  await other.signIn(employee)
+  const opened = other.page.locator('.timeline li', { hasText: 'Ticket opened' })
+  await opened.getByText('somebody, by a token').waitFor()
+  assert.deepEqual([...tab.broken, ...other.broken], [])
 })
 
 test('an event of a closed log is opened by its link, told with its log, and proven from it', { skip }, async () => {

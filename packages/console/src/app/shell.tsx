@@ -5,13 +5,14 @@ import { useLocation } from '@tanstack/react-router'
 import { lazy, type ReactNode, Suspense, useEffect, useRef, useState, useSyncExternalStore } from 'react'
 import { useTranslation } from 'react-i18next'
 import { Dialog } from '../parts/dialog.tsx'
-import { useFocusBack } from '../parts/focus-back.ts'
 import { Go, useGo } from '../parts/go.tsx'
 import { Icon, type IconName } from '../parts/icons.tsx'
 import { InPieces, Loading } from '../parts/states.tsx'
 import { clientOf, loggedIn, setCsrf } from './client.ts'
 import { exactInCopies } from './copies.ts'
+import { wholeOnHover } from './cut-texts.ts'
 import { drafts } from './drafts.ts'
+import { keepFocus } from './kept-focus.ts'
 import { connection, useLive } from './live.ts'
 import { instanceName, preferences } from './page-settings.ts'
 import { patient } from './patient.ts'
@@ -105,6 +106,8 @@ export function Shell({ children }: { children: ReactNode }) {
   }, [])
   useJumps()
   useEffect(exactInCopies, [])
+  useEffect(wholeOnHover, [])
+  useEffect(keepFocus, [])
   useHotkeys([
     ['mod+K', () => setSearch(true)],
     ['/', () => focusFilter() || setSearch(true)],
@@ -310,7 +313,6 @@ function Account() {
 
 function Keys({ close }: { close: () => void }) {
   const { t } = useTranslation()
-  useFocusBack(true)
   const rows: [string, string][] = [
     ['Ctrl K', t('keys.search')],
     ['/', t('keys.filter')],

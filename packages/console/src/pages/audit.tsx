@@ -78,7 +78,7 @@ export function Audit() {
       width: '100px',
       show: (row) =>
         row.actor_id ? (
-          <Person id={row.actor_id} number={row.actor_number} />
+          <Person id={row.actor_id} number={row.actor_number} name={row.actor_username} />
         ) : (
           (row.actor_username ?? t('audit.system'))
         ),
@@ -430,7 +430,11 @@ function EventDrawer(props: {
                     [t('run.when'), <Time key="t" at={one.timestamp} />],
                     [
                       t('audit.actor'),
-                      one.actor_id ? <Person key="a" id={one.actor_id} number={one.actor_number} /> : t('audit.system'),
+                      one.actor_id ? (
+                        <Person key="a" id={one.actor_id} number={one.actor_number} name={one.actor_username} />
+                      ) : (
+                        t('audit.system')
+                      ),
                     ],
                     [
                       t('audit.resource'),

@@ -11,6 +11,7 @@ import { FormDialog } from '../parts/form-dialog.tsx'
 import { Go, useFilters } from '../parts/go.tsx'
 import { useHandlerWords } from '../parts/handler-words.ts'
 import { Icon } from '../parts/icons.tsx'
+import { InLog } from '../parts/in-log.tsx'
 import { RowAct, Told } from '../parts/row-bits.tsx'
 import { Search } from '../parts/search.tsx'
 import { Answer, Empty } from '../parts/states.tsx'
@@ -111,7 +112,10 @@ function Row({ handler, title, ask }: { handler: HandlerInfo; title: string; ask
       </td>
       <td>
         {works ? (
-          <State of={enabled ? 'active' : 'disabled'} word={t(enabled ? 'handler.enabled' : 'handler.disabled')} />
+          <>
+            <State of={enabled ? 'active' : 'disabled'} word={t(enabled ? 'handler.enabled' : 'handler.disabled')} />{' '}
+            {!enabled && <InLog filters={{ event_type: 'handler.disabled' }} />}
+          </>
         ) : (
           <State of="failed" word={t('handler.broken')} />
         )}

@@ -14,6 +14,7 @@ import { useDraft } from '../parts/draft.tsx'
 import { FormDialog } from '../parts/form-dialog.tsx'
 import { Go, useFilters, useGo } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
+import { InLog } from '../parts/in-log.tsx'
 import { Told } from '../parts/row-bits.tsx'
 import { SecretDialog } from '../parts/shown-once.tsx'
 import { Answer, Empty, Refusal } from '../parts/states.tsx'
@@ -306,7 +307,15 @@ export function WebhookPage() {
                   ? [t('notice.oldSecret'), <Time key="o" at={one.previous_secret_until} />]
                   : null,
                 one.failing_since ? [t('notice.failingSince'), <Time key="f" at={one.failing_since} />] : null,
-                one.disabled_reason ? [t('notice.disabled'), sayFound(one.disabled_reason)] : null,
+                one.state === 'active'
+                  ? null
+                  : [
+                      t('notice.disabled'),
+                      <span key="d">
+                        {one.disabled_reason && sayFound(one.disabled_reason)}{' '}
+                        <InLog filters={{ resource_type: 'webhook', resource_id: one.id }} />
+                      </span>,
+                    ],
                 [t('notice.addedBy'), <Person key="p" id={one.created_by_id} />],
               ]}
             />

@@ -8,6 +8,7 @@ import { Ask } from '../parts/ask.tsx'
 import { Page, State, Time } from '../parts/bits.tsx'
 import { ConcurrencyKeys } from '../parts/concurrency-keys.tsx'
 import { Go } from '../parts/go.tsx'
+import { InLog } from '../parts/in-log.tsx'
 import { RowAct, Told } from '../parts/row-bits.tsx'
 import { Answer, Empty } from '../parts/states.tsx'
 import { useInsight } from '../parts/use-insight.ts'
@@ -83,7 +84,8 @@ export function Queues() {
                           <State of="waiting" word={t('queue.paused')} />{' '}
                           <span className="dimmed small">
                             <Time at={one.paused_at} />
-                          </span>
+                          </span>{' '}
+                          <InLog filters={{ event_type: 'queue.paused' }} />
                         </span>
                       )}
                     </td>

@@ -10,7 +10,7 @@ import { paths } from '../app/page-settings.ts'
 import { useSession } from '../app/session.tsx'
 import { Artifacts } from '../parts/artifacts.tsx'
 import { Ask } from '../parts/ask.tsx'
-import { Facts, Mono, Page, Person, RunStateBadge, Section, shownState, Time } from '../parts/bits.tsx'
+import { Facts, Mono, Page, Person, RunStateBadge, Section, shownState, Time, toneOf } from '../parts/bits.tsx'
 import { Broken } from '../parts/broken.tsx'
 import { Bundle } from '../parts/bundle.tsx'
 import { Entries } from '../parts/entries.tsx'
@@ -96,17 +96,17 @@ function Whole({ run, back }: { run: RunDetail; back: ReactNode }) {
       <div className="columns">
         <div>
           {run.result_summary && (
-            <p className={`summary ${run.verdict === 'failed' || run.state === 'failed' ? 'summary-bad' : ''}`}>
+            <p className={`summary ${toneOf(shownState(run.state, run.verdict))}`}>
               <SummaryText text={run.result_summary} />
             </p>
           )}
           {run.error_code && (
-            <p className="small">
+            <p className="small lead">
               <a href={`/docs/errors#${run.error_code}`}>{run.error_code}</a>
             </p>
           )}
           <Section title={t('run.evidence')}>
-            <Artifacts run={run} heading />
+            <Artifacts run={run} heading entries={trail.data?.verified.entries} />
             {waits && <WaitingRun run={run} />}
           </Section>
           {report && (

@@ -9,6 +9,7 @@ import { useSession } from '../app/session.tsx'
 import { Facts, Page, Person, RunStateBadge, Section, Time } from '../parts/bits.tsx'
 import { Go } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
+import { InLog } from '../parts/in-log.tsx'
 import { FireOutcome, ScheduleActs, ScheduleState, When } from '../parts/schedule-bits.tsx'
 import { Answer } from '../parts/states.tsx'
 import { Tree } from '../parts/tree.tsx'
@@ -83,7 +84,8 @@ function Whole({ schedule }: { schedule: ScheduleDetail }) {
       <div>
         {schedule.state === 'paused' && (
           <p className="summary summary-wait">
-            {t('schedule.pausedText')} {pausedWhy(schedule, t)}
+            {t('schedule.pausedText')} {pausedWhy(schedule, t)}{' '}
+            <InLog filters={{ resource_type: 'schedule', resource_id: schedule.id }} />
           </p>
         )}
         <Section title={t('schedule.nextTimes')}>

@@ -9,6 +9,7 @@ import { useSession } from '../app/session.tsx'
 import { Ask } from '../parts/ask.tsx'
 import { ActsHead, Mono, Person, Section, State, Time } from '../parts/bits.tsx'
 import { EnrolButton } from '../parts/enrol.tsx'
+import { InLog } from '../parts/in-log.tsx'
 import { Told } from '../parts/row-bits.tsx'
 import { Answer, Empty } from '../parts/states.tsx'
 
@@ -51,7 +52,7 @@ export function Keys() {
                       <td>
                         <State of={key.state} word={t(`keyState.${isWithdrawn(key) ? 'withdrawn' : key.state}`)} />
                         {key.bootstrap && <span className="tag">{t('signing.first')}</span>}
-                        {key.decided_at !== null && (
+                        {key.decided_at !== null && !key.bootstrap && (
                           <div className="small dimmed">
                             {t(key.state === 'rejected' ? 'signing.decided' : 'signing.enrolledBy')}{' '}
                             <Person id={key.decided_by_id} /> · <Time at={key.decided_at} />
@@ -61,6 +62,9 @@ export function Keys() {
                           <div className="small dimmed">
                             {t('keyState.revoked')} <Person id={key.revoked_by_id} /> · <Time at={key.revoked_at} />
                           </div>
+                        )}
+                        {(key.state === 'revoked' || key.state === 'rejected') && (
+                          <InLog filters={{ resource_type: 'signing_key', resource_id: key.id }} />
                         )}
                       </td>
                       <Told word={t('signing.fingerprint')} left>

@@ -223,10 +223,10 @@ function Change({ change, now }: { change: PolicyChange; now: Policy | undefined
       {change.state === 'pending' && <Facts rows={differences} />}
       {change.decided_by_id && (
         <p className="small dimmed">
-          {t('policy.decidedBy')} <Person id={change.decided_by_id} /> · <Time at={change.decided_at} />{' '}
-          {plainText(change.reason ?? '')}
+          {t('policy.decidedBy')} <Person id={change.decided_by_id} /> · <Time at={change.decided_at} />
         </p>
       )}
+      {change.reason && <p className="prose small">{plainText(change.reason)}</p>}
       {change.warnings.map((text) => (
         <p key={text} className="small">
           {i18n.exists(`policyWarning.${text}`)

@@ -218,7 +218,9 @@ function Holds() {
                     </td>
                     <td>
                       {plainText(hold.reason)}
-                      {hold.release_reason !== null && <div className="small dimmed">{hold.release_reason}</div>}
+                      {hold.release_reason !== null && (
+                        <div className="small dimmed">{plainText(hold.release_reason)}</div>
+                      )}
                     </td>
                     <td>
                       {hold.released_at === null ? (
@@ -227,7 +229,7 @@ function Holds() {
                         <>
                           <State of="disabled" word={t('retention.isReleased')} />{' '}
                           <span className="small dimmed">
-                            <Time at={hold.released_at} />
+                            <Person id={hold.released_by_id} /> · <Time at={hold.released_at} />
                           </span>
                         </>
                       )}

@@ -9,6 +9,7 @@ import { Ask } from '../parts/ask.tsx'
 import { ActsHead, Person, Section, State, Time } from '../parts/bits.tsx'
 import { FormDialog } from '../parts/form-dialog.tsx'
 import { Icon } from '../parts/icons.tsx'
+import { InLog } from '../parts/in-log.tsx'
 import { plainText } from '../parts/plain-text.ts'
 import { Told } from '../parts/row-bits.tsx'
 import { SecretDialog } from '../parts/shown-once.tsx'
@@ -96,7 +97,13 @@ function TokenState({ token }: { token: Token }) {
       </span>
     </>
   )
-  if (token.revoked_at) return ended('revoked', t('token.revoked'), token.revoked_at)
+  if (token.revoked_at)
+    return (
+      <>
+        {ended('revoked', t('token.revoked'), token.revoked_at)}{' '}
+        <InLog filters={{ resource_type: 'token', resource_id: token.id }} />
+      </>
+    )
   if (Date.parse(token.expires_at) < now()) return ended('disabled', t('token.expired'), token.expires_at)
   return (
     <span className="small">

@@ -8,7 +8,7 @@ import { useTranslation } from 'react-i18next'
 import { duration, usd } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import { Ask } from '../parts/ask.tsx'
-import { Facts, Mono, Page, Person, RunStateBadge, Section, Time } from '../parts/bits.tsx'
+import { Facts, Mono, Page, Person, RunStateBadge, Section, Time, toneOf } from '../parts/bits.tsx'
 import { Bundle } from '../parts/bundle.tsx'
 import { Entries } from '../parts/entries.tsx'
 import { Go } from '../parts/go.tsx'
@@ -90,13 +90,17 @@ function Whole({ task, readAt, back }: { task: TaskDetail; readAt: number; back:
       <div className="columns">
         <div>
           {task.error !== null && (
-            <p className="summary summary-bad">
+            <p className={`summary ${toneOf(task.state === 'cancelled' ? 'cancelled' : 'failed')}`}>
               {task.error_code && <span className="mono-text">{task.error_code}: </span>}
               {sayFound(task.error)}
             </p>
           )}
           {isDead && <p className="dimmed small lead">{t('task.deadText')}</p>}
-          {task.waiting_for !== null && <p className="dimmed small lead">{t(`task.waits_${task.waiting_for}`)}</p>}
+          {task.waiting_for !== null && (
+            <p className="dimmed small lead">
+              {t(`task.waits_${task.waiting_for}`)} <WhereItWaits task={task} />
+            </p>
+          )}
           {task.cancel_requested_at !== null && task.completed_at === null && (
             <p className="dimmed small lead">{t('task.stopping')}</p>
           )}
@@ -140,6 +144,21 @@ function Whole({ task, readAt, back }: { task: TaskDetail; readAt: number; back:
   )
 }
 
+/** Where somebody sees, and lifts, what holds it back. */
+function WhereItWaits({ task }: { task: TaskDetail }) {
+  const { can } = useSession()
+  const { t } = useTranslation()
+  if (task.waiting_for === 'handler')
+    return (
+      <Go to="handlers" filters={{ q: task.handler }}>
+        {t('nav.handlers')}
+      </Go>
+    )
+  if ((task.waiting_for === 'queue' || task.waiting_for === 'concurrency_key') && can('queues.list'))
+    return <Go to="queues">{t('nav.queues')}</Go>
+  return null
+}
+
 /** Parts of the work that a later attempt finds done. */
 function Steps({ task }: { task: TaskDetail }) {
   const { t, i18n } = useTranslation()
@@ -157,7 +176,7 @@ function Steps({ task }: { task: TaskDetail }) {
         <tbody>
           {task.steps.map((one) => (
             <tr key={one.name}>
-              <td>
+              <td className="breaks">
                 <Tree name={one.name} value={one.result ?? ''} />
               </td>
               <td className="right">{one.attempt}</td>
@@ -191,7 +210,7 @@ function Costs({ task }: { task: TaskDetail }) {
             .sort(([, a], [, b]) => b - a)
             .map(([what, sum]) => (
               <tr key={what}>
-                <td>{what ?? t('task.costOther')}</td>
+                <td className="breaks">{what ?? t('task.costOther')}</td>
                 <td className="right">{usd(sum, i18n.language)}</td>
               </tr>
             ))}

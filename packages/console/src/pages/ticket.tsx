@@ -25,6 +25,7 @@ import { Answer, Both, Empty, Refusal } from '../parts/states.tsx'
 import { SummaryText } from '../parts/summary-text.tsx'
 import { Timeline } from '../parts/timeline.tsx'
 import { isBroken, useTrail } from '../parts/trail.ts'
+import type { VerifiedTrail } from '../proof/verify-trail.ts'
 import { sayFound } from '../words/index.ts'
 import { EditTicket } from './ticket-form.tsx'
 
@@ -77,7 +78,10 @@ function Whole({ ticket, back }: { ticket: Ticket; back: ReactNode }) {
       approvedAt:
         approvals.data?.findLast(({ decision, voided_at }) => decision === 'approved' && voided_at === null)
           ?.created_at ?? null,
-      rejected: last?.decision === 'rejected' && ticket.status === 'draft',
+      rejected:
+        last?.decision === 'rejected' && ticket.status === 'draft'
+          ? { who: last.decided_by_number, when: last.created_at }
+          : undefined,
       lastRun,
     },
     seal,
@@ -124,7 +128,9 @@ function Whole({ ticket, back }: { ticket: Ticket; back: ReactNode }) {
                 list.length === 0 ? (
                   <Empty icon="run" title={t('run.noneTitle')} text={t('ticket.noRuns')} />
                 ) : (
-                  list.map((run, i) => <RunCard key={run.id} run={run} open={i === 0} />)
+                  list.map((run, i) => (
+                    <RunCard key={run.id} run={run} open={i === 0} entries={trail.data?.verified.entries} />
+                  ))
                 )
               }
             </Answer>
@@ -396,7 +402,8 @@ function AssetLink({ number }: { number: number }) {
   )
 }
 
-function RunCard({ run, open: begun }: { run: Run; open: boolean }) {
+function RunCard(props: { run: Run; open: boolean; entries: VerifiedTrail['entries'] | undefined }) {
+  const { run, open: begun, entries } = props
   const { t } = useTranslation()
   const waits = run.state === 'pending' && run.waiting_for === 'evidence'
   const [open, setOpen] = useState(begun || waits)
@@ -430,7 +437,7 @@ function RunCard({ run, open: begun }: { run: Run; open: boolean }) {
                 <SummaryText text={run.result_summary} />
               </p>
             )}
-            <Artifacts run={run} />
+            <Artifacts run={run} entries={entries} />
             {waits && <WaitingRun run={run} />}
           </>
         )}

@@ -5,15 +5,23 @@ import { useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { bytes, listed } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
+import type { VerifiedTrail } from '../proof/verify-trail.ts'
 import { Hint, Mono } from './bits.tsx'
 import { FileDrop } from './file-drop.tsx'
+import { GoneFiles } from './gone-files.tsx'
 import { Icon } from './icons.tsx'
 import { plainText } from './plain-text.ts'
 import { Difference, Preview } from './preview.tsx'
 import { Answer, Refusal } from './states.tsx'
 
 /** The files of a run: what they are, what they hold, and what changed between before and after. */
-export function Artifacts({ run, heading }: { run: Pick<Run, 'id' | 'number'>; heading?: boolean }) {
+export function Artifacts(props: {
+  run: Pick<Run, 'id' | 'number'>
+  heading?: boolean
+  /** What the log says of the run, once it is known: some files may be gone. */
+  entries?: VerifiedTrail['entries'] | undefined
+}) {
+  const { run, heading, entries } = props
   const { client, project } = useSession()
   const { t, i18n } = useTranslation()
   const [looking, setLooking] = useState<Artifact | null>(null)
@@ -57,6 +65,7 @@ export function Artifacts({ run, heading }: { run: Pick<Run, 'id' | 'number'>; h
               ))}
             </ul>
           )}
+          {entries && <GoneFiles run={run.id} entries={entries} />}
           {pairsOf(list).map(([before, after]) => (
             <Difference key={after.id} before={before} after={after} />
           ))}

@@ -5,7 +5,6 @@ import { useTranslation } from 'react-i18next'
 import { useSession } from '../app/session.tsx'
 import { Dialog } from './dialog.tsx'
 import { Begun, useDraft } from './draft.tsx'
-import { useFocusBack } from './focus-back.ts'
 import { Refusal } from './states.tsx'
 
 /**
@@ -36,7 +35,6 @@ export function Ask(props: {
   const { opened, close, title, verb, danger = false, back, children, reason, ready = true, changes = [], act } = props
   const { thing = title, filled = false } = props
   const again = useAgain()
-  useFocusBack(opened)
   const { t } = useTranslation()
   const draft = useDraft(`reason: ${thing}`, '')
   const text = draft.value

@@ -54,18 +54,26 @@ export const numbered = (number: number, name: string): ReactNode => (
   </>
 )
 
-/** A person by name; `number` stands in for somebody who left the project. */
-export function Person({ id, number }: { id?: string | null; number?: number | null }) {
+/**
+ * A person by name. `number` stands in for somebody who left the project, unless `name` is known. Where it is that of somebody with another
+ * id, that is a token of theirs: events name what acted, and whose it was beside.
+ */
+export function Person(props: { id?: string | null; number?: number | null; name?: string | null }) {
+  const { id, number } = props
   const { t, word } = useHere()
   const { me } = useSession()
   const members = useMembers()
-  const found = id ? members.get(id) : [...members.values()].find((one) => one.user_number === number)
+  const known = id ? members.get(id) : undefined
+  const found = known ?? [...members.values()].find((one) => one.user_number === number)
   if (!id && (number === null || number === undefined)) return <span className="dimmed">–</span>
-  const mine = (id ?? found?.user_id) === me.id
+  const mine = (found?.user_id ?? id) === me.id
   // Members come by a request of their own; of oneself more is known.
   const name =
-    found?.username ?? (mine ? me.username : number ? t('person.number', { number }) : word('person.unknown'))
-  return <span className="person">{mine ? t('person.me', { name }) : name}</span>
+    found?.username ??
+    (mine ? me.username : (props.name ?? (number ? t('person.number', { number }) : word('person.unknown'))))
+  const whole = mine ? t('person.me', { name }) : name
+  const byToken = Boolean(id) && found !== undefined && found.user_id !== id
+  return <span className="person">{byToken ? t('person.token', { name: whole }) : whole}</span>
 }
 
 const STATE_ICONS: Readonly<Record<string, IconName>> = {
@@ -112,6 +120,10 @@ export function State({ of, word }: { of: string; word: string }) {
 /** What is said of a run: its state, or what was found once it was judged. */
 export const shownState = (state: string, verdict?: string | null): string =>
   state !== 'completed' ? state : verdict === 'failed' ? 'failed' : 'completed'
+
+/** The colour of what it ended with: nothing but what went well is green, and what was called off is neither good nor bad. */
+export const toneOf = (shown: string): string =>
+  shown === 'completed' ? '' : shown === 'failed' || shown === 'timeout' ? 'summary-bad' : 'summary-off'
 
 export function RunStateBadge({ state, verdict }: { state: string; verdict?: string | null }) {
   const { word } = useHere()

@@ -10,6 +10,7 @@ import { useSession } from '../app/session.tsx'
 import { Ask } from './ask.tsx'
 import { Section, Time } from './bits.tsx'
 import { Go } from './go.tsx'
+import { InLog } from './in-log.tsx'
 import { LocalTime } from './local-time.tsx'
 import { RowAct, Told } from './row-bits.tsx'
 import { Answer } from './states.tsx'
@@ -88,7 +89,8 @@ export function ConcurrencyKeys() {
                       </Told>
                     ))}
                     <Told word={t('key.paused')}>
-                      <Time at={one.paused_until} />
+                      <Time at={one.paused_until} />{' '}
+                      {one.paused_until !== null && <InLog filters={{ event_type: 'concurrency_key.paused' }} />}
                     </Told>
                     <td className="right">
                       <span className="row-actions">

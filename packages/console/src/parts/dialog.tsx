@@ -1,6 +1,7 @@
 import { Modal, type ModalProps } from '@mantine/core'
 import { useId, useLayoutEffect } from 'react'
 import { createStore, useStore } from '../app/store.ts'
+import { useFocusBack } from './focus-back.ts'
 
 const opened = createStore<readonly string[]>([])
 
@@ -19,5 +20,6 @@ export function Dialog({ closeOnEscape = true, ...props }: ModalProps) {
       setTimeout(() => opened.set(opened.get().filter((one) => one !== id)))
     }
   }, [props.opened, id])
+  useFocusBack(props.opened)
   return <Modal {...props} closeOnEscape={closeOnEscape && isTop} />
 }

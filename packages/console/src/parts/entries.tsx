@@ -1,6 +1,8 @@
 import { useTranslation } from 'react-i18next'
+import { Actor, hasActor } from './actor.tsx'
 import { Section, Time } from './bits.tsx'
 import { areSeveral, useEntryNumber } from './entry-number.ts'
+import { Erased } from './erased.tsx'
 import { useHappened } from './happened.ts'
 import { Icon } from './icons.tsx'
 import { CheckLine } from './proof-drawer.tsx'
@@ -36,10 +38,16 @@ export function Entries({ of, handler }: { of: ReturnType<typeof useTrail>; hand
                           ...one.event,
                           event_type: one.shown.event_type,
                           ...(handler === undefined ? {} : { details: { ...detailsOf(one.event), handler } }),
-                        })}
+                        })}{' '}
+                        <Erased one={one} entries={verified.entries} number={entryNumber} />
                       </strong>
                       <span className="number">{entryNumber(one.shown.shard, one.shown.log_index)}</span>
                       <span className="push dimmed small">
+                        {hasActor(one) && (
+                          <>
+                            <Actor of={one} /> ·{' '}
+                          </>
+                        )}
                         <Time at={one.entry?.t ?? null} />
                       </span>
                     </summary>

@@ -4,7 +4,6 @@ import { useTranslation } from 'react-i18next'
 import { useAction, useAgain } from './ask.tsx'
 import { Dialog } from './dialog.tsx'
 import { Begun, type Draft } from './draft.tsx'
-import { useFocusBack } from './focus-back.ts'
 import { ShownOnce } from './shown-once.tsx'
 import { Refusal } from './states.tsx'
 
@@ -43,7 +42,6 @@ export function FormDialog(props: {
   } = props
   const { t } = useTranslation()
   const again = useAgain()
-  useFocusBack(opened)
   const action = useAction()
   const [made, setMade] = useState<string | null>(null)
   const shut = () => {

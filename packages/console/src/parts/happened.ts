@@ -40,7 +40,7 @@ export function happened(event: Told, say: Say, exists: (key: string) => boolean
     ...details,
     n: event.resource_number ? ` #${event.resource_number}` : '',
     of: after(colon < 0 ? '' : event.action?.slice(colon + 2)),
-    why: after(details.reason),
+    why: after(details.reason ?? details.ground),
     check: after(details.script_id),
     most: after(details.concurrency),
     entry: placeIn(details, event.shard, say),

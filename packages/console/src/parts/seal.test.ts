@@ -38,7 +38,7 @@ test('a proof without an approval leaves that station open', () => {
 
 test('a rejected ticket is broken where it was refused', () => {
   assert.equal(
-    states(stationsOfTicket({ ...ticket, status: 'draft' }, { rejected: true })),
+    states(stationsOfTicket({ ...ticket, status: 'draft' }, { rejected: { who: 1, when: '2026-03-01T09:00:00Z' } })),
     'failed failed open open open',
   )
 })

@@ -27,7 +27,7 @@ type RunFacts = Pick<Run, 'state' | 'verdict' | 'started_at' | 'completed_at' | 
 export interface TicketDetail {
   readonly approvedAt?: string | null
   /** The newest decision was a rejection. */
-  readonly rejected?: boolean
+  readonly rejected?: { readonly who: number; readonly when: string } | undefined
   readonly lastRun?: RunFacts | undefined
 }
 
@@ -43,8 +43,8 @@ export function stationsOfTicket(ticket: TicketFacts, detail: TicketDetail = {},
     {
       name: 'agreed',
       state: agreed ? 'done' : detail.rejected ? 'failed' : status === 'submitted' ? 'now' : 'open',
-      who: agreed ? ticket.approved_by_number : null,
-      when: agreed ? (detail.approvedAt ?? null) : null,
+      who: agreed ? ticket.approved_by_number : (detail.rejected?.who ?? null),
+      when: agreed ? (detail.approvedAt ?? null) : (detail.rejected?.when ?? null),
     },
     { name: 'ran', state: ran, who: run?.executed_by_number ?? null, when: run?.started_at ?? null },
     { name: 'proved', state: provedState(status, run), when: run?.completed_at ?? null },

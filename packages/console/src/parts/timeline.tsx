@@ -2,8 +2,10 @@ import type { Trail } from '@writ/api'
 import type { Client } from '@writ/sdk'
 import { useTranslation } from 'react-i18next'
 import type { VerifiedTrail } from '../proof/verify-trail.ts'
+import { Actor, hasActor } from './actor.tsx'
 import { Person, Time } from './bits.tsx'
 import { areSeveral, useEntryNumber } from './entry-number.ts'
+import { Erased } from './erased.tsx'
 import { Icon, type IconName } from './icons.tsx'
 import { plainText } from './plain-text.ts'
 import { stationOfEvent } from './seal.ts'
@@ -64,26 +66,27 @@ export function Timeline(props: { verified: VerifiedTrail; logs: Trail['logs']; 
                     ? t(`event.${item.entry.shown.event_type.replace('.', '_')}` as 'event.ticket_created')
                     : item.entry.shown.event_type}
                 </strong>
-                {item.entry.entry?.actor.kind === 'user' && (
+                {hasActor(item.entry) && (
                   <>
                     {' · '}
-                    <Person id={item.entry.entry.actor.id} />
+                    <Actor of={item.entry} />
                   </>
                 )}
                 {' · '}
                 <Time at={item.at} />
-                <span className="number"> · {entryNumber(item.entry.shown.shard, item.entry.shown.log_index)}</span>
+                <span className="number"> · {entryNumber(item.entry.shown.shard, item.entry.shown.log_index)}</span>{' '}
+                <Erased one={item.entry} entries={verified.entries} number={entryNumber} />
               </p>
               {!item.entry.good && (
                 <p className="refusal">
                   <Icon name="warning" size={13} /> {t('proof.bad')}
                 </p>
               )}
-              {reasonOf(item.entry.event) !== '' && (
-                <p className="prose">
-                  <SummaryText text={reasonOf(item.entry.event)} />
+              {textsOf(item.entry.event).map((text) => (
+                <p key={text} className="prose">
+                  <SummaryText text={text} />
                 </p>
-              )}
+              ))}
             </div>
           </li>
         ),
@@ -92,12 +95,10 @@ export function Timeline(props: { verified: VerifiedTrail; logs: Trail['logs']; 
   )
 }
 
-/** The reason that somebody gave, where the payload is there to be read. */
-function reasonOf(event: Record<string, unknown> | null): string {
-  const details = event?.details as
-    | { reason?: unknown; filename?: unknown; result_summary?: unknown }
-    | null
-    | undefined
-  const text = details?.reason ?? details?.filename ?? details?.result_summary
-  return typeof text === 'string' ? text : ''
+/** What it was about and the reason that somebody gave, where the payload is there to be read. */
+function textsOf(event: Record<string, unknown> | null): string[] {
+  const { reason, filename, result_summary, ground } = (event?.details ?? {}) as Readonly<Record<string, unknown>>
+  // A run that was cancelled says why where others say what went wrong.
+  const said = reason ?? filename ?? result_summary ?? event?.error_message
+  return [said, ground].filter((text) => typeof text === 'string' && text !== '') as string[]
 }

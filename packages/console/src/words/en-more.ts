@@ -109,7 +109,7 @@ export const enMore = {
     text: 'Times of active schedules, from now on, as the server computes them. What was is told by tasks.',
     times: '{{count}} ×',
     often: '≥ {{count}} ×',
-    further: '…',
+    further: 'and so on',
     most: 'Only the first {{count}} schedules are shown.',
   },
   insight: {
@@ -691,6 +691,7 @@ export const enMore = {
   },
   happened: {
     erased: '(its text was erased: see {{index}})',
+    erasedElsewhere: '(its text was erased)',
     colon: ': ',
     log_continued: 'Continued the log in a new one',
     log_succeeded: 'Named the log that continues this one',
@@ -750,8 +751,8 @@ export const enMore = {
     artifact_verified_bad: 'The bytes of file{{n}} are not those that were expected',
     artifact_deleted: 'Deleted a file: {{filename}}',
     artifact_refused: 'Refused a file: {{filename}}',
-    artifact_erased: 'Erased the bytes of a file: {{filename}}',
-    payload_erased: 'Erased the text of entry {{entry}}',
+    artifact_erased: 'Erased the bytes of a file: {{filename}}{{why}}',
+    payload_erased: 'Erased the text of entry {{entry}}{{why}}',
     hold_set: 'Set a legal hold{{why}}',
     hold_released: 'Released a legal hold{{why}}',
     selfcheck_failed: 'The self-check found something{{of}}',

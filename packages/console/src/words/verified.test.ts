@@ -2,6 +2,9 @@ import assert from 'node:assert/strict'
 import { globSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
+import { LogStoreUnavailable } from '../../../server/src/audit/log-error.ts'
+import { BlobStoreUnavailable } from '../../../server/src/platform/blobs/blobs.ts'
+import { DatabaseUnavailable } from '../../../server/src/platform/db/database.ts'
 import { inWords } from './found.ts'
 import { foundZhCn } from './found-zh-cn.ts'
 import { refusedZhCn } from './refused-zh-cn.ts'
@@ -72,6 +75,12 @@ test('what does not work as it should is told in Chinese', () => {
     'its clock is 40 s ahead of the clock of this server; one of the two is wrong',
     'its clock is 40 s behind the clock of this server; one of the two is wrong',
     'no answer for six seconds',
+    new BlobStoreUnavailable('the store is not there any more').message,
+    new BlobStoreUnavailable('ENOSPC').message,
+    new LogStoreUnavailable('ECONNREFUSED').message,
+    new DatabaseUnavailable(null).message,
+    'away: ECONNREFUSED',
+    'refused: 404 for writ.log/x',
   ])
     assert.ok(isTold(text), say(text))
 })

@@ -106,7 +106,7 @@ export const zhCnMore: Words<typeof enMore> = {
     text: '从现在起启用中计划的时间，由服务器计算。过去的请看任务。',
     times: '{{count}} 次',
     often: '≥ {{count}} 次',
-    further: '…',
+    further: '后面还有',
     most: '只显示前 {{count}} 个计划。',
   },
   insight: {
@@ -640,6 +640,7 @@ export const zhCnMore: Words<typeof enMore> = {
   },
   happened: {
     erased: '（文本已擦除，见 {{index}}）',
+    erasedElsewhere: '（文本已擦除）',
     colon: '：',
     log_continued: '日志在新日志中继续',
     log_succeeded: '指明了接续本日志的新日志',
@@ -699,8 +700,8 @@ export const zhCnMore: Words<typeof enMore> = {
     artifact_verified_bad: '文件{{n}}的字节与预期不符',
     artifact_deleted: '删除了文件：{{filename}}',
     artifact_refused: '拒收了文件：{{filename}}',
-    artifact_erased: '擦除了文件的字节：{{filename}}',
-    payload_erased: '擦除了条目 {{entry}} 的文本',
+    artifact_erased: '擦除了文件的字节：{{filename}}{{why}}',
+    payload_erased: '擦除了条目 {{entry}} 的文本{{why}}',
     hold_set: '设置了法律保全{{why}}',
     hold_released: '解除了法律保全{{why}}',
     selfcheck_failed: '自查发现问题{{of}}',

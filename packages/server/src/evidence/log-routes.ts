@@ -33,7 +33,7 @@ import {
   vkeysOf,
   type Witnesses,
 } from '../audit/index.ts'
-import { type Caller, findUserRef, logAccessOf } from '../identity/index.ts'
+import { type Caller, findUserRef, listTokenIds, logAccessOf } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import { rfc3339 } from '../platform/clock.ts'
 import { type Database, type DatabaseSettings, DatabaseUnavailable, inProject, type Tx } from '../platform/db/index.ts'
@@ -287,21 +287,24 @@ async function filterOf(
   const until = asked.end_date === undefined ? undefined : timeOf('end_date', asked.end_date, 86_400_000)
   if (since !== undefined && until !== undefined && until < since)
     throw new AppError('VALIDATION_FAILED', {}, { fields: [endsEarly('query.end_date', 'start_date')] })
-  const actor =
-    asked.actor_id === undefined
-      ? undefined
-      : ((await findUserRef(tx, asked.actor_id))?.id ??
-        (typeof asked.actor_id === 'string' && !/^\d+$/.test(asked.actor_id) ? asked.actor_id : NOBODY))
+  const actors = asked.actor_id === undefined ? undefined : await actorsOf(tx, asked.actor_id)
   return {
     ...(asked.event_id === undefined ? {} : { id: asked.event_id }),
     ...(asked.event_type === undefined ? {} : { event_type: asked.event_type }),
-    ...(actor === undefined ? {} : { actor_id: actor }),
+    ...(actors === undefined ? {} : { actor_ids: actors }),
     ...(asked.resource_type === undefined ? {} : { resource_type: asked.resource_type }),
     ...(asked.resource_id === undefined ? {} : { resource: asked.resource_id }),
     ...(since === undefined ? {} : { since }),
     ...(until === undefined ? {} : { until }),
     ...(asked.success === undefined ? {} : { success: asked.success }),
   }
+}
+
+/** A person acts with their tokens as well, each of which is an actor of its own; a token that is named is that alone. */
+async function actorsOf(tx: Tx, ref: string | number): Promise<string[]> {
+  const person = await findUserRef(tx, ref)
+  if (person) return [person.id, ...(await listTokenIds(tx, person.id))]
+  return [typeof ref === 'string' && !/^\d+$/.test(ref) ? ref : NOBODY]
 }
 
 const DATE_OR_TIME = /^(\d{4}-\d{2}-\d{2})(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(Z|[+-]\d{2}:\d{2})?)?$/i

@@ -37,3 +37,4 @@ export {
 } from './store-projects.ts'
 export { countSealed } from './store-sealed.ts'
 export { findSigningKey, lockSigningKey, type SigningKeyRow } from './store-signing-keys.ts'
+export { listTokenIds } from './store-tokens.ts'

@@ -24,6 +24,10 @@ export const listTokens = (tx: Tx, ownerId: string | null, page: ListPart): Prom
 
 export const countTokens = (tx: Tx, ownerId: string | null): Promise<number> => countOf(tokensOf(tx, ownerId))
 
+/** Those that ended too: what was done with them was done. */
+export const listTokenIds = async (tx: Tx, ownerId: string): Promise<string[]> =>
+  (await tokensOf(tx, ownerId).select('id').execute()).map(({ id }) => id)
+
 export function findToken(tx: Tx, id: string): Promise<TokenRow | undefined> {
   return tx.db
     .selectFrom('tokens')
