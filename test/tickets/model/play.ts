@@ -7,6 +7,7 @@ import { type Client, createClient, type Answer as HttpAnswer } from '../../clie
 import { exportBundle, verifyZipFile } from '../../evidence/scene.ts'
 import type { Person, TestSystem } from '../../test-system.ts'
 import { type Answer, type Book, dueOf, openBook } from './book.ts'
+import { type Listeners, listen } from './listeners.ts'
 import { FILES, type Order, PEOPLE, SCRIPTS } from './program.ts'
 
 /** Who plays, on one server, in one program after the other. */
@@ -30,7 +31,8 @@ export async function play(
   orders: readonly Order[],
   tell?: (text: string) => void,
 ): Promise<void> {
-  const player = createPlayer(system, people)
+  await using listeners = await listen(system)
+  const player = createPlayer(system, people, listeners)
   for (const [i, order] of orders.entries()) {
     tell?.(`${i} ${JSON.stringify(order)}`)
     try {
@@ -42,7 +44,7 @@ export async function play(
   await player.finish()
 }
 
-function createPlayer(system: TestSystem, people: readonly Person[]) {
+function createPlayer(system: TestSystem, people: readonly Person[], listeners: Listeners) {
   const { admin } = system
   const book: Book = openBook(system.now)
   const tickets: Ticket[] = []
@@ -191,9 +193,11 @@ function createPlayer(system: TestSystem, people: readonly Person[]) {
       case 'advance':
         system.advance(order.ms)
         kept.clear()
+        await listeners.again()
         break
       case 'restart':
         await system.restart()
+        await listeners.again()
         break
       case 'rivals':
         await rivals(order)
@@ -399,6 +403,7 @@ function createPlayer(system: TestSystem, people: readonly Person[]) {
       await compareBundles()
       await system.settle()
       await system.check()
+      await listeners.compare()
       await tidy()
     },
   }
