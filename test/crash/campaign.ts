@@ -15,6 +15,7 @@ import { verifyOffline } from '@writ/server/ops'
 import { inProject } from '../../packages/server/src/platform/db/index.ts'
 import { attachDatabase } from '../../packages/server/src/platform/db/open.ts'
 import { createClient } from '../client.ts'
+import { randomOf } from '../random.ts'
 import { type Guarded, removeFolder, startGuarded } from '../servers/guard.ts'
 import { startPostgres } from '../servers/postgres.ts'
 import { startRedis } from '../servers/redis.ts'
@@ -296,18 +297,6 @@ function taskOf(n: number, random: () => number): object {
   if (dice < 0.5) return { handler: 'test.pay', input: { n }, ...more }
   if (dice < 0.7) return { handler: 'test.nap', input: Math.floor(random() * 400), ...more }
   return { handler: 'test.noop', input: { n }, ...more }
-}
-
-/** mulberry32: small, and the same everywhere. Public domain, by Tommy Ettinger. */
-function randomOf(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let t = state
-    t = Math.imul(t ^ (t >>> 15), t | 1)
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
-  }
 }
 
 function shuffled(deck: readonly string[], random: () => number): string[] {

@@ -79,6 +79,18 @@ export type Answer = 'done' | 'skip' | ErrorCode
 
 const WRITERS: readonly Role[] = ['admin', 'ops', 'dev', 'employee']
 const SEE_ALL: readonly Role[] = ['admin', 'ops', 'auditor']
+const EVERYBODY: readonly Role[] = [...WRITERS, 'auditor']
+const OF_ADMINS: readonly Order['do'][] = [
+  ...(['erase', 'erasePayload', 'hold', 'release', 'role', 'active'] as const),
+  ...(['policy', 'approvePolicy', 'rejectPolicy', 'rotateLog'] as const),
+]
+
+/** Roles that may ask for this at all. */
+function rolesFor(order: Order): readonly Role[] {
+  // That a key is the instance's, and not a project's, is said of whoever has a role.
+  if (order.do === 'look' || order.do === 'rotateKey') return EVERYBODY
+  return OF_ADMINS.includes(order.do) ? ['admin'] : WRITERS
+}
 
 export type Book = ReturnType<typeof openBook>
 
@@ -147,10 +159,12 @@ export function openBook(now: () => number) {
     return run.expect.some((name) => !names.some((one) => one === name))
   }
 
+  const isEnough = (run: Run) => there(run).length > 0 && !missing(run)
+
   /** A check that waits for evidence begins after the last of it. */
   function expectCheck(run: Run): void {
     if (run.manual) return
-    if (there(run).length === 0 || missing(run)) run.due = null
+    if (!isEnough(run)) run.due = null
     else run.due = run.expect.length > 0 ? now() : now() + SETTLE_MS
   }
 
@@ -192,12 +206,23 @@ export function openBook(now: () => number) {
 
   const titleOf = (n: number) => `Replace switch ${n}`
 
+  /** Those of which an order names one; undefined of an order that names none. */
+  function subjectsOf(order: Order): readonly unknown[] | undefined {
+    if ('ticket' in order) return tickets
+    if ('run' in order) return runs
+    if ('artifact' in order) return artifacts
+    if ('change' in order) return changes
+    if ('hold' in order) return holds
+    return order.do === 'hold' && order.on !== 'project' ? (order.on === 'ticket' ? tickets : runs) : undefined
+  }
+
   function carryOut(order: Order): Answer {
+    if (subjectsOf(order)?.length === 0) return 'skip'
+    const refused = 'who' in order ? refusedAtTheDoor(order.who, rolesFor(order)) : undefined
+    if (refused) return refused
     switch (order.do) {
       case 'open': {
         const { who, assignee } = order
-        const refused = refusedAtTheDoor(who, WRITERS)
-        if (refused) return refused
         if (assignee !== null && !people[assignee]!.active) return 'ASSIGNEE_INACTIVE'
         tickets.push({
           creator: who,
@@ -216,10 +241,7 @@ export function openBook(now: () => number) {
         return 'done'
       }
       case 'edit': {
-        if (tickets.length === 0) return 'skip'
         const { who, edit } = order
-        const refused = refusedAtTheDoor(who, WRITERS)
-        if (refused) return refused
         const ticket = tickets[at(tickets, order.ticket)]!
         if (!edits(who, ticket)) return 'TICKET_UPDATE_DENIED'
         if (order.stale) return 'TICKET_CHANGED'
@@ -247,9 +269,6 @@ export function openBook(now: () => number) {
         return 'done'
       }
       case 'submit': {
-        if (tickets.length === 0) return 'skip'
-        const refused = refusedAtTheDoor(order.who, WRITERS)
-        if (refused) return refused
         const ticket = tickets[at(tickets, order.ticket)]!
         if (!edits(order.who, ticket)) return 'TICKET_UPDATE_DENIED'
         if (ticket.status !== 'draft') return 'TICKET_MOVE_ILLEGAL'
@@ -258,10 +277,7 @@ export function openBook(now: () => number) {
         return 'done'
       }
       case 'approve': {
-        if (tickets.length === 0) return 'skip'
         const { who } = order
-        const refused = refusedAtTheDoor(who, WRITERS)
-        if (refused) return refused
         const ticket = tickets[at(tickets, order.ticket)]!
         const excluded = mayDecide(who, ticket)
         if (excluded) return excluded
@@ -278,10 +294,7 @@ export function openBook(now: () => number) {
       case 'rivals':
         return 'skip'
       case 'reject': {
-        if (tickets.length === 0) return 'skip'
         const { who } = order
-        const refused = refusedAtTheDoor(who, WRITERS)
-        if (refused) return refused
         const ticket = tickets[at(tickets, order.ticket)]!
         const excluded = mayDecide(who, ticket)
         if (excluded) return excluded
@@ -293,9 +306,6 @@ export function openBook(now: () => number) {
       }
       case 'close':
       case 'reopen': {
-        if (tickets.length === 0) return 'skip'
-        const refused = refusedAtTheDoor(order.who, WRITERS)
-        if (refused) return refused
         const ticket = tickets[at(tickets, order.ticket)]!
         if (!worksOn(order.who, ticket)) return 'TICKET_UPDATE_DENIED'
         const from: readonly TicketStatus[] =
@@ -307,9 +317,6 @@ export function openBook(now: () => number) {
         return 'done'
       }
       case 'comment': {
-        if (tickets.length === 0) return 'skip'
-        const refused = refusedAtTheDoor(order.who, WRITERS)
-        if (refused) return refused
         const ticket = tickets[at(tickets, order.ticket)]!
         if (!sees(order.who, ticket)) return 'TICKET_VIEW_DENIED'
         ticket.comments++
@@ -317,16 +324,10 @@ export function openBook(now: () => number) {
         return 'done'
       }
       case 'look': {
-        if (tickets.length === 0) return 'skip'
-        const { active } = people[order.who]!
-        if (!active) return 'USER_INACTIVE'
         return sees(order.who, tickets[at(tickets, order.ticket)]!) ? 'done' : 'TICKET_VIEW_DENIED'
       }
       case 'start': {
-        if (tickets.length === 0) return 'skip'
         const { who } = order
-        const refused = refusedAtTheDoor(who, WRITERS)
-        if (refused) return refused
         const index = at(tickets, order.ticket)
         const ticket = tickets[index]!
         if (!worksOn(who, ticket)) return 'RUN_TICKET_DENIED'
@@ -349,10 +350,7 @@ export function openBook(now: () => number) {
         return 'done'
       }
       case 'upload': {
-        if (runs.length === 0) return 'skip'
         const { who, file } = order
-        const refused = refusedAtTheDoor(who, WRITERS)
-        if (refused) return refused
         const index = at(runs, order.run)
         const run = runs[index]!
         if (!worksOn(who, tickets[run.ticket]!)) return 'ARTIFACT_UPLOAD_DENIED'
@@ -363,9 +361,6 @@ export function openBook(now: () => number) {
         return 'done'
       }
       case 'finalize': {
-        if (runs.length === 0) return 'skip'
-        const refused = refusedAtTheDoor(order.who, WRITERS)
-        if (refused) return refused
         const run = runs[at(runs, order.run)]!
         if (!worksOn(order.who, tickets[run.ticket]!)) return 'ARTIFACT_UPLOAD_DENIED'
         if (!isWaiting(run)) return 'RUN_SETTLED'
@@ -374,9 +369,6 @@ export function openBook(now: () => number) {
         return 'done'
       }
       case 'cancel': {
-        if (runs.length === 0) return 'skip'
-        const refused = refusedAtTheDoor(order.who, WRITERS)
-        if (refused) return refused
         const index = at(runs, order.run)
         const run = runs[index]!
         if (!worksOn(order.who, tickets[run.ticket]!)) return 'RUN_TICKET_DENIED'
@@ -385,9 +377,6 @@ export function openBook(now: () => number) {
         return 'done'
       }
       case 'cancelMany': {
-        if (tickets.length === 0) return 'skip'
-        const refused = refusedAtTheDoor(order.who, WRITERS)
-        if (refused) return refused
         const ticket = at(tickets, order.ticket)
         if (worksOn(order.who, tickets[ticket]!))
           for (const [i, run] of runs.entries())
@@ -395,9 +384,6 @@ export function openBook(now: () => number) {
         return 'done'
       }
       case 'verify': {
-        if (runs.length === 0) return 'skip'
-        const refused = refusedAtTheDoor(order.who, WRITERS)
-        if (refused) return refused
         const index = at(runs, order.run)
         const run = runs[index]!
         if (!worksOn(order.who, tickets[run.ticket]!)) return 'RUN_TICKET_DENIED'
@@ -409,10 +395,7 @@ export function openBook(now: () => number) {
         return 'done'
       }
       case 'delete': {
-        if (artifacts.length === 0) return 'skip'
         const { who } = order
-        const refused = refusedAtTheDoor(who, WRITERS)
-        if (refused) return refused
         const artifact = artifacts[at(artifacts, order.artifact)]!
         const run = runs[artifact.run]!
         if (!sees(who, tickets[run.ticket]!)) return 'ARTIFACT_VIEW_DENIED'
@@ -425,9 +408,6 @@ export function openBook(now: () => number) {
         return 'done'
       }
       case 'erase': {
-        if (artifacts.length === 0) return 'skip'
-        const refused = refusedAtTheDoor(order.who, ['admin'])
-        if (refused) return refused
         const artifact = artifacts[at(artifacts, order.artifact)]!
         if (artifact.erased) return 'ARTIFACT_ERASED'
         const same = artifacts.filter((one) => one.file === artifact.file && !one.erased)
@@ -442,36 +422,24 @@ export function openBook(now: () => number) {
       case 'hold': {
         const { on } = order
         const all = on === 'ticket' ? tickets : runs
-        if (on !== 'project' && all.length === 0) return 'skip'
-        const refused = refusedAtTheDoor(order.who, ['admin'])
-        if (refused) return refused
         holds.push({ on, which: on === 'project' ? 0 : at<unknown>(all, order.which), released: false })
         return 'done'
       }
       case 'release': {
-        if (holds.length === 0) return 'skip'
-        const refused = refusedAtTheDoor(order.who, ['admin'])
-        if (refused) return refused
         const hold = holds[at(holds, order.hold)]!
         if (hold.released) return 'HOLD_RELEASED'
         hold.released = true
         return 'done'
       }
       case 'role': {
-        const refused = refusedAtTheDoor(order.who, ['admin'])
-        if (refused) return refused
         people[order.person]!.role = order.role
         return 'done'
       }
       case 'active': {
-        const refused = refusedAtTheDoor(order.who, ['admin'])
-        if (refused) return refused
         people[order.person]!.active = order.active
         return 'done'
       }
       case 'policy': {
-        const refused = refusedAtTheDoor(order.who, ['admin'])
-        if (refused) return refused
         if (!satisfiable(order.rules)) return 'POLICY_UNSATISFIABLE'
         const alone = active().every(({ who, role }) => who === order.who || role !== 'admin')
         changes.push({ rules: order.rules, by: order.who, state: alone ? 'applied' : 'pending' })
@@ -480,9 +448,6 @@ export function openBook(now: () => number) {
       }
       case 'approvePolicy':
       case 'rejectPolicy': {
-        if (changes.length === 0) return 'skip'
-        const refused = refusedAtTheDoor(order.who, ['admin'])
-        if (refused) return refused
         const change = changes[at(changes, order.change)]!
         if (change.state !== 'pending') return 'POLICY_CHANGE_SETTLED'
         if (order.do === 'rejectPolicy') {
@@ -495,14 +460,10 @@ export function openBook(now: () => number) {
         rules = change.rules
         return 'done'
       }
-      case 'rotateLog':
-        return refusedAtTheDoor(order.who, ['admin']) ?? 'done'
       case 'rotateKey':
-        if (!people[order.who]!.active) return 'USER_INACTIVE'
         return order.who === 0 ? 'done' : 'INSTANCE_ADMIN_REQUIRED'
+      case 'rotateLog':
       case 'erasePayload':
-        if (tickets.length === 0) return 'skip'
-        return refusedAtTheDoor(order.who, ['admin']) ?? 'done'
       case 'advance':
       case 'restart':
         return 'done'
@@ -512,7 +473,7 @@ export function openBook(now: () => number) {
   /** Evidence that a run was waiting with is gone: it waits on, unless enough is left. */
   function withdrawn(artifact: Artifact): void {
     const run = runs[artifact.run]!
-    if (isWaiting(run) && run.due !== null && (there(run).length === 0 || missing(run)) && !run.manual) run.due = null
+    if (isWaiting(run) && !run.manual && !isEnough(run)) run.due = null
   }
 
   return {

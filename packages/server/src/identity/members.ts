@@ -10,8 +10,7 @@ type Person = { readonly id: string; readonly number: number; readonly username:
 
 /** Throws LAST_ADMIN where `changeRole` would, before anything else is changed. */
 export async function mayChangeRole(tx: Tx, person: Pick<Person, 'id'>, role: Role): Promise<void> {
-  const before = await findMember(tx, person.id)
-  if (role !== 'admin' && before?.role === 'admin' && before.is_active === 1) await mustNotBeLast(tx, person.id)
+  if (role !== 'admin') await mustNotBeLast(tx, await findMember(tx, person.id))
 }
 
 /** Gives a user a role in the project in context, as a new member or another role. Throws LAST_ADMIN. */
@@ -19,7 +18,7 @@ export async function changeRole(tx: Tx, caller: Caller, person: Person, role: R
   await lockProjects(tx, [tx.project])
   const before = await findMember(tx, person.id)
   if (before?.role !== role) {
-    if (before?.role === 'admin' && before.is_active === 1) await mustNotBeLast(tx, person.id)
+    await mustNotBeLast(tx, before)
     const approvers = await countApprovers(tx)
     await putMember(tx, tx.project, person.id, role, caller.at)
     await append(tx, caller.at, caller, {
@@ -40,7 +39,7 @@ export async function removeMember(tx: Tx, caller: Caller, person: Person): Prom
   await lockProjects(tx, [tx.project])
   const before = await findMember(tx, person.id)
   if (!before) throw new AppError('USER_NOT_FOUND')
-  if (before.role === 'admin' && before.is_active === 1) await mustNotBeLast(tx, person.id)
+  await mustNotBeLast(tx, before)
   const approvers = await countApprovers(tx)
   await deleteMember(tx, person.id)
   await append(tx, caller.at, caller, {
@@ -52,6 +51,8 @@ export async function removeMember(tx: Tx, caller: Caller, person: Person): Prom
   await alarmIfNoneLeft(tx, caller.at, caller, approvers)
 }
 
-async function mustNotBeLast(tx: Tx, userId: string): Promise<void> {
-  if ((await countAdmins(tx, tx.project, userId)) === 0) throw new AppError('LAST_ADMIN')
+/** Of an admin who counts as one. */
+async function mustNotBeLast(tx: Tx, member: MemberRow | undefined): Promise<void> {
+  if (member?.role !== 'admin' || member.is_active !== 1) return
+  if ((await countAdmins(tx, tx.project, member.user_id)) === 0) throw new AppError('LAST_ADMIN')
 }

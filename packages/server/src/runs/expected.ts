@@ -7,6 +7,11 @@ interface File {
   readonly sha256?: string
 }
 
+/** What a run announced; nothing, if it announced none. */
+export const announcedBy = ({ expect }: { readonly expect: string | null }): ExpectedFile[] =>
+  // Written by `startRun` and `verifyAgain` alone.
+  expect === null ? [] : (JSON.parse(expect) as ExpectedFile[])
+
 /** A file of one name may be announced twice: as it was before and as it is after. Names that look the same are the same, however a system composes them. */
 const fits = (one: ExpectedFile, { filename, role }: File): boolean =>
   one.name.normalize() === filename.normalize() && (one.role === undefined || role === null || one.role === role)

@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream'
-import type { artifactsApi, ExpectedFile, RunContract, runsApi, StartRun, StartTask, Submitted } from '@writ/api'
+import type { artifactsApi, RunContract, runsApi, StartRun, StartTask, Submitted } from '@writ/api'
 import { withHiddenShown } from '@writ/api/hidden'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type Attest, append } from '../audit/index.ts'
@@ -15,7 +15,7 @@ import { redactor } from '../platform/redact/index.ts'
 import type { Queue } from '../queue/index.ts'
 import { type Ref, refuseIfHeld, seeTicket } from '../tickets/index.ts'
 import { eraseArtifact, removeErasedBytes } from './artifact.ts'
-import { missingOf, namesOf } from './expected.ts'
+import { announcedBy, missingOf, namesOf } from './expected.ts'
 import type { RunKind } from './kind.ts'
 import { dequeueCheck, enqueueCheck } from './lane.ts'
 import { chooseSettled, countChosen, filterOf, lockWaiting } from './many.ts'
@@ -90,7 +90,7 @@ export const runHandlers = (on: RunsOn): Handlers<typeof runsApi, Caller> => ({
     const run = await ask.change(async (tx) => {
       const found = await runToWorkOn(tx, ask.caller, ask.params.id, 'ARTIFACT_UPLOAD_DENIED')
       if (found.state !== 'pending' || found.waiting_for !== 'evidence') throw new AppError('RUN_SETTLED')
-      const announced = found.expect === null ? [] : (JSON.parse(found.expect) as ExpectedFile[])
+      const announced = announcedBy(found)
       const missing = missingOf(announced, announced.length === 0 ? [] : await store.listEvidence(tx, found.id))
       if (missing.length > 0) throw new AppError('EVIDENCE_MISSING', { missing: namesOf(missing) })
       // Uploads after this are late; one under way is still taken, and holds the check back.

@@ -1,4 +1,4 @@
-import type { Artifact, ExpectedFile } from '@writ/api'
+import type { Artifact } from '@writ/api'
 import { append } from '../audit/index.ts'
 import { type Caller, loadPolicy, personOf } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
@@ -10,7 +10,7 @@ import { createScanner, type Finding, personalKinds } from '../platform/redact/i
 import type { Queue } from '../queue/index.ts'
 import type { Ref } from '../tickets/index.ts'
 import { recordArtifact } from './artifact.ts'
-import { expectedAs, missingOf, namesOf } from './expected.ts'
+import { announcedBy, expectedAs, missingOf, namesOf } from './expected.ts'
 import { dequeueCheck, enqueueCheck } from './lane.ts'
 import { showArtifact } from './show.ts'
 import { runToWorkOn } from './start.ts'
@@ -106,9 +106,9 @@ async function runToTakeEvidence(
 ): Promise<store.RunRow> {
   const run = await runToWorkOn(tx, caller, upload.runRef, 'ARTIFACT_UPLOAD_DENIED')
   if (run.state !== 'pending' || run.waiting_for !== 'evidence') throw new AppError('RUN_SETTLED')
-  const expected = run.expect === null ? null : (JSON.parse(run.expect) as ExpectedFile[])
-  if (expected && !expectedAs(expected, upload))
-    throw new AppError('ARTIFACT_UNEXPECTED', { expected: namesOf(expected) })
+  const announced = announcedBy(run)
+  if (announced.length > 0 && !expectedAs(announced, upload))
+    throw new AppError('ARTIFACT_UNEXPECTED', { expected: namesOf(announced) })
   return run
 }
 
@@ -178,7 +178,7 @@ async function keep(
   stored: { blob: BlobRef; findings: readonly Finding[] },
   now: number,
 ): Promise<Artifact> {
-  const announced = run.expect === null ? [] : (JSON.parse(run.expect) as ExpectedFile[])
+  const announced = announcedBy(run)
   const file = { filename: upload.filename, role: upload.role, sha256: stored.blob.sha256 }
   const left = announced.length === 0 ? [] : missingOf(announced, await store.listEvidence(tx, run.id))
   const expected = expectedAs(left, file) ?? expectedAs(announced, file)
@@ -199,19 +199,19 @@ async function keep(
  * itself for `manual` runs or runs without a file. An upload under way holds the check back when it is claimed.
  */
 async function scheduleCheck(queue: Queue, tx: Tx, run: store.RunRow, now: number, settleMs: number): Promise<void> {
-  if (run.finalize === 'manual') return
-  const files = await store.listEvidence(tx, run.id)
-  if (files.length === 0) return
-  const expected = run.expect === null ? [] : (JSON.parse(run.expect) as ExpectedFile[])
-  if (missingOf(expected, files).length > 0) return
-  await enqueueCheck(queue, tx, run.id, expected.length > 0 ? now : now + settleMs, now)
+  if (run.finalize === 'manual' || !(await hasEnough(tx, run))) return
+  await enqueueCheck(queue, tx, run.id, announcedBy(run).length > 0 ? now : now + settleMs, now)
 }
 
 /** Evidence of a run was taken back. What waits begins no check without it: it waits on until enough is there again. */
 export async function withoutEvidence(queue: Queue, tx: Tx, runId: string): Promise<void> {
   const run = await store.lockRun(tx, runId)
-  if (run?.waiting_for !== 'evidence' || run.finalize === 'manual') return
-  const files = await store.listEvidence(tx, runId)
-  const expected = run.expect === null ? [] : (JSON.parse(run.expect) as ExpectedFile[])
-  if (files.length === 0 || missingOf(expected, files).length > 0) await dequeueCheck(queue, tx, runId)
+  if (run?.waiting_for !== 'evidence' || run.finalize === 'manual' || (await hasEnough(tx, run))) return
+  await dequeueCheck(queue, tx, runId)
+}
+
+/** Whether there is evidence, and all that was announced. */
+async function hasEnough(tx: Tx, run: store.RunRow): Promise<boolean> {
+  const files = await store.listEvidence(tx, run.id)
+  return files.length > 0 && missingOf(announcedBy(run), files).length === 0
 }
