@@ -33,8 +33,14 @@ test('a handler over HTTP is added, switched and removed; a key is paused and go
   // What the server itself knows is switched for this project, too.
   for (const name of ['vlan.add', 'demo_script']) {
     await page.getByRole('button', { name: `Disable: ${name}` }).click()
+    await dialog.getByLabel('Reason (optional)', { exact: true }).fill(`${name} rests`)
     await dialog.getByRole('button', { name: 'Disable' }).click()
     await page.locator('tr', { hasText: name }).locator('.state-disabled').waitFor()
+    await page
+      .locator('tr', { hasText: name })
+      .getByText(/admin \(you\) · /)
+      .waitFor()
+    await page.locator('q', { hasText: `${name} rests` }).waitFor()
   }
   await page.getByRole('button', { name: 'Remove: vlan.add' }).click()
   await dialog.getByText(/HANDLER_GONE/).waitFor()
@@ -46,7 +52,9 @@ test('a handler over HTTP is added, switched and removed; a key is paused and go
   const key = page.locator('tr', { hasText: 'sw1' })
   await key.waitFor()
   await page.getByRole('button', { name: 'Pause …: sw1' }).click()
+  await dialog.getByLabel('Reason (optional)', { exact: true }).fill('it is being replaced')
   await dialog.getByRole('button', { name: 'Pause' }).click()
+  await key.locator('q', { hasText: 'it is being replaced' }).waitFor()
   await page.getByRole('button', { name: 'Resume: sw1' }).click()
   await dialog.getByRole('button', { name: 'Resume' }).click()
   await page.getByRole('button', { name: 'Resume: sw1' }).waitFor({ state: 'detached' })

@@ -256,8 +256,10 @@ test('a queue is paused, resumed and drained, and each says what it will do', { 
   await tab.open('default/queues')
   await tab.signIn(system.admin)
   await page.getByRole('button', { name: 'Pause: night' }).click()
+  await page.getByRole('dialog').getByLabel('Reason (optional)', { exact: true }).fill('the rack is moved')
   await page.getByRole('dialog').getByRole('button', { name: 'Pause' }).click()
   await page.getByText('Paused', { exact: true }).waitFor()
+  await page.locator('tr', { hasText: 'night' }).getByText('the rack is moved').waitFor()
   assert.notEqual((await queue()).paused_at, null)
   const later = new Date(Date.now() + 3_600_000).toISOString()
   for (const more of [{}, {}, { run_at: later }])
@@ -438,7 +440,7 @@ test('the pages of tasks are whole and accessible in both themes', { skip }, asy
     run_at: new Date(Date.now() + 7_200_000).toISOString(),
   })
   for (let i = 0; i < 12; i++) await dispatch(system, { handler: 'system.ping', queue: 'morning' })
-  await system.admin.post('/queues/morning/pause', {})
+  await system.admin.post('/queues/morning/pause', { reason: 'the switches of hall 3 are replaced until noon' })
   await dispatch(system, { handler: 'system.ping', queue: 'morning' })
   const together = await system.admin.post<Submitted[]>('/tasks/batch', {
     tasks: [
@@ -447,6 +449,7 @@ test('the pages of tasks are whole and accessible in both themes', { skip }, asy
     ],
   })
   await ended(system, together.body[0]!.id)
+  await system.admin.post('/handlers/demo_script/disable', { reason: 'it greets nobody' })
   await system.settle()
   const faults = await lookAt(system, pages, {
     after: async ({ page, open }, look) => {

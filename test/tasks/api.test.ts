@@ -3,7 +3,7 @@ import { globSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import path from 'node:path'
-import type { HandlerInfo, Queue, Submitted, Task, TaskDetail } from '@writ/api'
+import type { ConcurrencyKey, HandlerInfo, Queue, Submitted, Task, TaskDetail } from '@writ/api'
 import { startReceiver } from '../channels/receiver.ts'
 import { type TestSystem, until } from '../test-system.ts'
 import { holds, ok, refused } from '../verifies.ts'
@@ -128,6 +128,71 @@ holds('a queue is paused and limited before its first task, if one says that it 
   refused(await admin.put('/queues/narrow/limit', { concurrency: 2 }), 404, 'QUEUE_UNKNOWN')
   refused(await admin.put('/queues/narrow/limit', { concurrency: null, create: true }), 404, 'QUEUE_UNKNOWN')
   assert.equal(ok(await admin.put<Queue>('/queues/narrow/limit', { concurrency: 2, create: true })).concurrency, 2)
+  await sys.check()
+})
+
+holds('whoever meets a paused queue or key, or a disabled handler, is told by whom and why', async (sys) => {
+  const { admin } = sys
+  const me = ok(await admin.get<{ id: string }>('/auth/me')).id
+  const queue = async () => ok(await admin.get<Queue[]>('/queues')).find(({ name }) => name === 'window')!
+  const whyQueue = ({ paused_by_id, paused_reason }: Queue) => [paused_by_id, paused_reason]
+  ok(await admin.post('/queues/window/pause', { create: true, reason: 'the rack is moved' }))
+  // Paused it is; whoever comes later pauses nothing, and does not speak for who did.
+  ok(await admin.post('/queues/window/pause', { reason: 'another' }))
+  assert.deepEqual(whyQueue(await queue()), [me, 'the rack is moved'])
+  assert.deepEqual(whyQueue(ok(await admin.post<Queue>('/queues/window/resume'))), [null, null])
+  ok(await admin.post('/queues/window/pause'))
+  assert.deepEqual(whyQueue(await queue()), [me, null])
+
+  const key = async () => ok(await admin.get<ConcurrencyKey[]>('/concurrency-keys')).find((one) => one.key === 'k')
+  const whyKey = (one: ConcurrencyKey) => [one.paused_by_id, one.paused_by_run_id, one.paused_reason]
+  const pause = async (until: string, reason?: string) =>
+    whyKey(ok(await admin.post<ConcurrencyKey>('/concurrency-keys/pause', { key: 'k', until, reason })))
+  assert.deepEqual(await pause('2999-01-02T00:00:00Z', 'their gateway is down'), [me, null, 'their gateway is down'])
+  assert.deepEqual(await pause('2999-01-01T00:00:00Z', 'shorter'), [me, null, 'their gateway is down'])
+  assert.deepEqual(await pause('2999-01-03T00:00:00Z', 'longer'), [me, null, 'longer'])
+  const paused = (await key())!
+  assert.deepEqual(
+    [...whyKey(paused), paused.paused_until, paused.paused_at !== null],
+    [me, null, 'longer', '2999-01-03T00:00:00.000Z', true],
+  )
+  // Its row is written again when something waits under it.
+  ok(await admin.post('/tasks', { handler: 'system.ping', concurrency_key: 'k' }), 201)
+  assert.deepEqual(whyKey((await key())!), [me, null, 'longer'])
+  const resumed = ok(await admin.post<ConcurrencyKey>('/concurrency-keys/resume', { key: 'k' }))
+  assert.deepEqual([...whyKey(resumed), resumed.paused_at], [null, null, null, null])
+
+  const why = ({ enabled, disabled_by_id, disabled_reason }: HandlerInfo) => [enabled, disabled_by_id, disabled_reason]
+  const disabled = ok(await admin.post<HandlerInfo>('/handlers/demo_script/disable', { reason: 'it greets nobody' }))
+  assert.deepEqual(why(disabled), [false, me, 'it greets nobody'])
+  ok(await admin.post('/handlers/demo_script/disable', { reason: 'another' }))
+  const one = async () => ok(await admin.get<HandlerInfo>('/handlers/demo_script'))
+  const listed = async () => ok(await admin.get<HandlerInfo[]>('/handlers')).find(({ name }) => name === 'demo_script')!
+  for (const found of [await one(), await listed()]) {
+    assert.deepEqual(why(found), [false, me, 'it greets nobody'])
+    assert.equal(found.disabled_at, disabled.disabled_at)
+  }
+  assert.deepEqual(why(ok(await admin.post<HandlerInfo>('/handlers/demo_script/enable'))), [true, null, null])
+  assert.deepEqual(why(await listed()), [true, null, null])
+
+  await sys.settle()
+  const events = ok(await admin.get<{ event_type: string; details: { reason?: string } }[]>('/audit/events?limit=100'))
+  assert.deepEqual(
+    events
+      .filter(({ event_type }) => /paused|resumed|abled$/.test(event_type))
+      .map(({ event_type, details }) => [event_type, details.reason])
+      .toReversed(),
+    [
+      ['queue.paused', 'the rack is moved'],
+      ['queue.resumed', undefined],
+      ['queue.paused', undefined],
+      ['concurrency_key.paused', 'their gateway is down'],
+      ['concurrency_key.paused', 'longer'],
+      ['concurrency_key.resumed', undefined],
+      ['handler.disabled', 'it greets nobody'],
+      ['handler.enabled', undefined],
+    ],
+  )
   await sys.check()
 })
 

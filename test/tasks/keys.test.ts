@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import type { ConcurrencyKey } from '@writ/api'
 import type { Handler } from '../../packages/server/src/kinds/task/index.ts'
 import { type Backend, backends } from '../backends.ts'
 import { missingBackend } from '../servers/missing-backend.ts'
@@ -52,15 +53,16 @@ function handlers() {
         { maxAttempts: 2, perKey: { concurrency: 1, rate: null } },
       ),
       handlerOf('test.pauses', async (input, ctx) => {
-        const { until: end } = input as { until: number }
-        await ctx.pauseKey(ctx.concurrencyKey!, end)
-        return ctx.concurrencyKey
+        const { until: end, key = ctx.concurrencyKey! } = input as { until: number; key?: string }
+        await ctx.pauseKey(key, end)
+        return key
       }),
     ],
   }
 }
 
-type KeyState = { active: number; waiting: number; paused_until: string | null; limits: unknown[] } | undefined
+type KeyState = ConcurrencyKey | undefined
+const OPEN = { paused_until: null, paused_at: null, paused_by_id: null, paused_by_run_id: null, paused_reason: null }
 type Scenario = (on: {
   system: TestSystem
   by: Dispatcher
@@ -118,7 +120,7 @@ scenario('under one key as many run as its handler allows, and nobody else waits
     key: 'customer 17',
     active: 2,
     waiting: 3,
-    paused_until: null,
+    ...OPEN,
     limits: [],
   })
   const held = await by.find(all[4]!.id)
@@ -146,7 +148,7 @@ scenario('the urgent of a key is next, and one that is cancelled makes no room t
   )
   const cancelled = await by.write((tx) => system.app.tasks.cancel(tx, by.caller, gone!.id, null))
   assert.equal(cancelled.state, 'cancelled')
-  assert.deepEqual(await keyOf('k'), { key: 'k', active: 1, waiting: 2, paused_until: null, limits: [] })
+  assert.deepEqual(await keyOf('k'), { key: 'k', active: 1, waiting: 2, ...OPEN, limits: [] })
   for (const [label, { id }] of [
     ['first', first],
     ['urgent', urgent!],
@@ -165,7 +167,7 @@ scenario('under one key so many start in a while, and the next when there is a t
     ...['1', '2', '3', '4'].map((input) => ({ handler: 'test.rated', input, concurrency_key: 'r' })),
   )
   for (const { id } of all.slice(0, 2)) await by.settled(id)
-  assert.deepEqual(await keyOf('r'), { key: 'r', active: 0, waiting: 2, paused_until: null, limits: [] })
+  assert.deepEqual(await keyOf('r'), { key: 'r', active: 0, waiting: 2, ...OPEN, limits: [] })
   system.advance(29_999)
   await system.app.tasks.admitDue()
   assert.equal((await keyOf('r'))?.waiting, 2)
@@ -182,7 +184,7 @@ scenario('a paused key starts nothing until its time, or until somebody resumes 
   const { tasks } = system.app
   const at = (ms: number) => system.now() + ms
   await assert.rejects(
-    by.write((tx) => tasks.pauseKey(tx, by.caller, 'p', at(0))),
+    by.write((tx) => tasks.pauseKey(tx, by.caller, { key: 'p', until: at(0) })),
     { code: 'KEY_PAUSE_INVALID' },
   )
   const pauses = await by.dispatch('test.pauses', { until: at(60_000) }, { concurrency_key: 'p' })
@@ -190,7 +192,8 @@ scenario('a paused key starts nothing until its time, or until somebody resumes 
   const held = await by.dispatch('test.echo', 'held', { concurrency_key: 'p' })
   await by.settled((await by.dispatch('test.echo', 'free')).id)
   assert.equal((await by.find(held.id)).waiting_for, 'concurrency_key')
-  assert.equal((await keyOf('p'))?.waiting, 1)
+  const told = await keyOf('p')
+  assert.deepEqual([told?.waiting, told?.paused_by_run_id, told?.paused_by_id], [1, pauses.id, null])
   // What it waits for first is told: a key is no matter before its time, and none of one that has no key.
   const soon = { run_at: new Date(at(30_000)).toISOString() }
   const late = await by.dispatch('test.echo', 'late', { concurrency_key: 'p', ...soon })
@@ -203,7 +206,16 @@ scenario('a paused key starts nothing until its time, or until somebody resumes 
   await by.write((tx) => tasks.cancel(tx, by.caller, late.id, null))
   system.advance(20_000)
   await by.settled(held.id)
-  await by.write((tx) => tasks.pauseKey(tx, by.caller, 'p', at(3_600_000)))
+  await by.write((tx) => tasks.pauseKey(tx, by.caller, { key: 'p', until: at(3_600_000) }))
+  // A task that is told to wait longer takes it over, and that is on record; another one says no more than that it is a moment longer.
+  for (const [input, until] of [
+    ['first', at(7_200_000)],
+    ['second', at(7_200_001)],
+  ] as const) {
+    const longer = await by.dispatch('test.pauses', { until, key: 'p' }, { tags: [input] })
+    await by.settled(longer.id)
+    assert.equal((await keyOf('p'))?.paused_by_run_id, longer.id)
+  }
   const again = await by.dispatch('test.echo', 'again', { concurrency_key: 'p' })
   assert.equal((await by.find(again.id)).waiting_for, 'concurrency_key')
   await by.write((tx) => tasks.resumeKey(tx, by.caller, 'p'))
@@ -222,6 +234,7 @@ scenario('a paused key starts nothing until its time, or until somebody resumes 
     [
       ['concurrency_key.paused', 'p'],
       ['concurrency_key.paused', 'p'],
+      ['concurrency_key.paused', 'p'],
       ['concurrency_key.resumed', 'p'],
     ],
   )
@@ -231,10 +244,10 @@ scenario('what was admitted and did not begin when its key was paused goes back,
   const { system, by, work, keyOf } = on
   const { tasks } = system.app
   await by.settled((await by.dispatch('test.echo', 'first', { queue: 'night' })).id)
-  await by.write((tx) => tasks.pauseQueue(tx, by.caller, 'night', undefined))
+  await by.write((tx) => tasks.pauseQueue(tx, by.caller, 'night', {}))
   const admitted = await by.dispatch('test.echo', 'late', { queue: 'night', concurrency_key: 'q' })
   assert.equal((await keyOf('q'))?.active, 1)
-  await by.write((tx) => tasks.pauseKey(tx, by.caller, 'q', system.now() + 60_000))
+  await by.write((tx) => tasks.pauseKey(tx, by.caller, { key: 'q', until: system.now() + 60_000 }))
   await by.write((tx) => tasks.resumeQueue(tx, by.caller, 'night', undefined))
   await until('it went back', async () => (await keyOf('q'))?.waiting === 1)
   system.advance(60_000)
@@ -423,7 +436,7 @@ scenario('a key is in whatever language its customer is, and one that cannot be 
     })),
   )
   await until('one runs', async () => work.running.size === 1)
-  assert.deepEqual(await keyOf(key), { key, active: 1, waiting: 1, paused_until: null, limits: [] })
+  assert.deepEqual(await keyOf(key), { key, active: 1, waiting: 1, ...OPEN, limits: [] })
   const end = new Date(system.now() + 60_000).toISOString()
   const paused = await system.admin.post<{ paused_until: string }>('/concurrency-keys/pause', { key, until: end })
   assert.deepEqual([paused.status, paused.body.paused_until], [200, end])
@@ -458,7 +471,7 @@ scenario(
         waits: 'handler',
       },
       {
-        close: () => by.write((tx) => system.app.tasks.pauseKey(tx, by.caller, key, system.now() + 60_000)),
+        close: () => by.write((tx) => system.app.tasks.pauseKey(tx, by.caller, { key, until: system.now() + 60_000 })),
         open: () => by.write((tx) => system.app.tasks.resumeKey(tx, by.caller, key)),
         waits: 'concurrency_key',
       },
@@ -491,7 +504,7 @@ scenario(
 scenario('starts of a rate that nobody used are not saved up while a queue is paused', async (on) => {
   const { system, by, work } = on
   const queue = 'saved'
-  await by.write((tx) => system.app.tasks.pauseQueue(tx, by.caller, queue, undefined, true))
+  await by.write((tx) => system.app.tasks.pauseQueue(tx, by.caller, queue, { create: true }))
   const labels = ['s1', 's2', 's3', 's4', 's5', 's6']
   const all = await by.submit(
     ...labels.map((input) => ({ handler: 'test.rated', input, queue, concurrency_key: 'saver' })),

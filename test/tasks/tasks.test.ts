@@ -273,7 +273,7 @@ for (const backend of backends()) {
         queue: 'shut',
       })
       for (const { id } of [expires, short, both]) assert.equal((await by.find(id)).deadline_at, at(130_000))
-      await by.write((tx) => system.app.tasks.pauseQueue(tx, by.caller, 'shut', undefined))
+      await by.write((tx) => system.app.tasks.pauseQueue(tx, by.caller, 'shut', {}))
       await assert.rejects(by.dispatch('test.echo', {}, { deadline_at: at(-1) }), { code: 'TASK_TIMES_INVALID' })
       advance(59_999)
       assert.equal((await by.find(later.id)).state, 'pending')
@@ -296,10 +296,10 @@ for (const backend of backends()) {
     const { tasks } = system.app
     await by.settled((await by.dispatch('test.echo', 0, { queue: 'night' })).id)
     await assert.rejects(
-      by.write((tx) => tasks.pauseQueue(tx, by.caller, 'nosuch', undefined)),
+      by.write((tx) => tasks.pauseQueue(tx, by.caller, 'nosuch', {})),
       { code: 'QUEUE_UNKNOWN' },
     )
-    await by.write((tx) => tasks.pauseQueue(tx, by.caller, 'night', undefined))
+    await by.write((tx) => tasks.pauseQueue(tx, by.caller, 'night', {}))
     const held = await by.submit(...[1, 2, 3].map((input) => ({ handler: 'test.echo', input, queue: 'night' })))
     assert.equal((await by.read((tx) => tasks.depthOf(tx, 'night')))?.waiting, 3)
     assert.equal(await by.read((tx) => tasks.depthOf(tx, 'nigh')), undefined)
@@ -316,7 +316,7 @@ for (const backend of backends()) {
     await by.write((tx) => tasks.cancel(tx, by.caller, held[0]!.id, null))
     await by.write((tx) => tasks.resumeQueue(tx, by.caller, 'night', undefined))
     assert.equal((await by.settled(held[2]!.id)).result, 3)
-    await by.write((tx) => tasks.pauseQueue(tx, by.caller, 'night', undefined))
+    await by.write((tx) => tasks.pauseQueue(tx, by.caller, 'night', {}))
     const waits = await by.dispatch('test.echo', 9, { queue: 'night' })
     assert.deepEqual(await by.write((tx) => tasks.drainQueue(tx, by.caller, 'night', 10)), { cancelled: 1, left: 0 })
     assert.equal((await by.settled(waits.id)).state, 'cancelled')
@@ -360,7 +360,7 @@ for (const backend of backends()) {
     async ({ system, by, work }) => {
       const { tasks } = system.app
       await by.settled((await by.dispatch('test.echo', 'first')).id)
-      await by.write((tx) => tasks.pauseQueue(tx, by.caller, 'api', undefined))
+      await by.write((tx) => tasks.pauseQueue(tx, by.caller, 'api', {}))
       const all = await by.submit(
         { handler: 'test.echo', input: 'usual' },
         { handler: 'test.echo', input: 'unimportant', priority: -5 },

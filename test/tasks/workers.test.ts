@@ -683,11 +683,19 @@ for (const backend of stores) {
 
     assert.equal((await on.by.post('/workers/claim', claim)).status, 200)
     const id = await on.dispatch('x')
-    assert.equal((await system.admin.post('/handlers/x/disable')).status, 200)
+    const off = await system.admin.post<HandlerInfo>('/handlers/x/disable', { reason: 'its worker is being moved' })
+    assert.deepEqual([off.status, off.body.disabled_reason], [200, 'its worker is being moved'])
+    const told = (await on.handlers()).find(({ name }) => name === 'x')
+    assert.deepEqual(
+      [told?.disabled_at, told?.disabled_by_id, told?.disabled_reason],
+      [off.body.disabled_at, off.body.disabled_by_id, 'its worker is being moved'],
+    )
+    assert.notEqual(told?.disabled_by_id, null)
     assert.deepEqual((await on.by.post<{ tasks: unknown[] }>('/workers/claim', claim)).body.tasks, [])
     const disabled = await system.admin.post<{ code: string }>('/tasks', { handler: 'x', input: {} })
     assert.deepEqual([disabled.status, disabled.body.code], [409, 'HANDLER_DISABLED'])
-    assert.equal((await system.admin.post('/handlers/x/enable')).status, 200)
+    const back = await system.admin.post<HandlerInfo>('/handlers/x/enable')
+    assert.deepEqual([back.status, back.body.disabled_at, back.body.disabled_reason], [200, null, null])
     const [task] = (await on.by.post<{ tasks: ClaimedTask[] }>('/workers/claim', claim)).body.tasks
     assert.equal(task?.run_id, id)
     const results = [{ lease: task!.lease, outcome: 'completed' }]

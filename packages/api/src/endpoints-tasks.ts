@@ -290,7 +290,7 @@ export const queuesApi = {
       'Nothing of it is started any more; what runs goes on. New tasks are accepted and wait. With `create`, before its first task too.',
     body: t.PauseQueue,
     reply: t.Queue,
-    example: { create: true },
+    example: { create: true, reason: 'maintenance' },
   }),
   resume: endpoint({
     method: 'POST',
@@ -359,7 +359,7 @@ export const concurrencyKeysApi = {
     description: 'No task with this key is started before `until`; what runs goes on. A longer pause stays.',
     body: t.PauseKey,
     reply: t.ConcurrencyKey,
-    example: { key: 'customer 17', until: '2999-01-01T00:00:00Z' },
+    example: { key: 'customer 17', until: '2999-01-01T00:00:00Z', reason: 'their gateway is down' },
   }),
   resume: endpoint({
     method: 'POST',
@@ -762,6 +762,8 @@ export const handlersApi = {
     summary: 'Disable a handler',
     description:
       'In this project no task may name it, and none that waits is started; what runs goes on. On other servers it counts within a second or two.',
+    body: s.OptionalReason,
     reply: t.HandlerInfo,
+    example: { reason: 'its gateway is being replaced' },
   }),
 } as const

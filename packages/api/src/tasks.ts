@@ -258,6 +258,8 @@ export type TaskLog = Static<typeof TaskLog>
 export const Queue = Type.Object({
   name: Type.String(),
   paused_at: nullable(Time),
+  paused_by_id: nullable(Id),
+  paused_reason: nullable(Type.String()),
   concurrency: nullable(Type.Integer({ description: 'run at once, over all servers and workers' })),
   waiting: Type.Integer({ description: 'could start now' }),
   delayed: Type.Integer({ description: 'wait for their time' }),
@@ -313,10 +315,16 @@ export const ConcurrencyKey = Type.Object({
   active: Type.Integer({ description: 'have their place: they run, or are next in their queue' }),
   waiting: Type.Integer({ description: 'wait for a place, for their time or for other tasks' }),
   paused_until: nullable(Time),
+  paused_at: nullable(Time),
+  paused_by_id: nullable(Id),
+  paused_by_run_id: nullable(
+    Type.Unsafe<string>({ ...Id, description: 'the task that was told to wait, and paused it' }),
+  ),
+  paused_reason: nullable(Type.String()),
   limits: Type.Array(KeyLimit, { description: 'what operators allow in place of what handlers say' }),
 })
 export type ConcurrencyKey = Static<typeof ConcurrencyKey>
-export const PauseKey = command({ key: Key, until: Time })
+export const PauseKey = command({ key: Key, until: Time, reason: Type.Optional(text(2000)) })
 export const ResumeKey = command({ key: Key })
 export const LimitKey = command({
   key: Key,
@@ -343,7 +351,10 @@ const createsQueue = Type.Optional(
   }),
 )
 
-export const PauseQueue = Type.Union([command({ create: createsQueue }), Type.Null()])
+export const PauseQueue = Type.Union([
+  command({ create: createsQueue, reason: Type.Optional(text(2000)) }),
+  Type.Null(),
+])
 
 export const LimitQueue = command({
   create: createsQueue,
@@ -461,6 +472,9 @@ export const HandlerInfo = Type.Object({
     }),
   ),
   enabled: Type.Boolean({ description: 'whether tasks may name it' }),
+  disabled_at: nullable(Time),
+  disabled_by_id: nullable(Id),
+  disabled_reason: nullable(Type.String()),
   last_seen_at: nullable(Time),
   fault: nullable(
     Type.String({

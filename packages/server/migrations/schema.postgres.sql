@@ -360,7 +360,8 @@ CREATE TABLE public.concurrency_keys (
     next_us bigint DEFAULT 0 NOT NULL,
     paused_until bigint,
     wake_at bigint,
-    limits text
+    limits text,
+    pause text
 );
 
 CREATE TABLE public.costs (
@@ -426,7 +427,8 @@ CREATE TABLE public.disabled_handlers (
     project_id text NOT NULL,
     name text NOT NULL,
     disabled_by_id text NOT NULL,
-    disabled_at bigint NOT NULL
+    disabled_at bigint NOT NULL,
+    disabled_reason text
 );
 
 CREATE TABLE public.erasures (
@@ -644,7 +646,8 @@ CREATE TABLE public.queues (
     concurrency bigint,
     paused_at bigint,
     paused_by_id text,
-    created_at bigint NOT NULL
+    created_at bigint NOT NULL,
+    paused_reason text
 );
 
 CREATE TABLE public.rule_sets (
@@ -1048,7 +1051,10 @@ CREATE TABLE public.worker_handlers (
     contract text NOT NULL,
     enabled smallint NOT NULL,
     registered_at bigint NOT NULL,
-    last_seen_at bigint NOT NULL
+    last_seen_at bigint NOT NULL,
+    disabled_at bigint,
+    disabled_by_id text,
+    disabled_reason text
 );
 
 ALTER TABLE ONLY public.worker_handlers FORCE ROW LEVEL SECURITY;

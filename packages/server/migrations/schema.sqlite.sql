@@ -186,7 +186,7 @@ create table concurrency_keys (
   key text not null,
   next_us integer not null default 0,
   paused_until integer,
-  wake_at integer, limits text,
+  wake_at integer, limits text, pause text,
   primary key (project_id, key)
 ) strict;
 
@@ -261,7 +261,7 @@ create table disabled_handlers (
   project_id text not null references projects (id),
   name text not null,
   disabled_by_id text not null references users (id),
-  disabled_at integer not null,
+  disabled_at integer not null, disabled_reason text,
   primary key (project_id, name)
 ) strict;
 
@@ -471,7 +471,7 @@ create table queues (
   concurrency integer,
   paused_at integer,
   paused_by_id text references users (id),
-  created_at integer not null,
+  created_at integer not null, paused_reason text,
   primary key (project_id, name)
 ) strict;
 
@@ -873,6 +873,6 @@ create table worker_handlers (
   contract text not null,
   enabled integer not null,
   registered_at integer not null,
-  last_seen_at integer not null,
+  last_seen_at integer not null, disabled_at integer, disabled_by_id text, disabled_reason text,
   primary key (project_id, name)
 ) strict;

@@ -36,7 +36,8 @@ const fields = (h: HandlerInfo): Field[] => [
   ['Handler', h.name, 'bold'],
   ['What it does', h.title],
   ['Source', h.source],
-  ['State', stateOf(h)],
+  ['State', h.disabled_at === null ? stateOf(h) : `${stateOf(h)} since ${timeText(h.disabled_at)}`],
+  ['Because', h.disabled_reason],
   ['Calls', h.url],
   ['Queue', h.queue],
   ['Attempts', h.max_attempts],
@@ -71,7 +72,7 @@ export function addHandlerCommands(program: Command, app: App): void {
 Examples:
   writ handler list
   writ handler add vlan.add https://hooks.example.com/vlan --input-schema vlan.json --attempts 5
-  writ handler disable script.execute`,
+  writ handler disable script.execute --reason 'its interpreter is being replaced'`,
     )
   handler
     .command('list')
@@ -120,14 +121,17 @@ Examples:
         .out()
         .item(added, [...fields(added), ['Secret', added.secret], ['Keep it', 'it is not shown again']], added.secret)
     })
-  for (const [name, what] of [
-    ['enable', 'Let tasks name it again, and start those that wait'],
-    ['disable', 'Let no task name it, and start none that waits'],
-  ] as const)
-    handler
-      .command(`${name} <handler>`)
-      .description(what)
-      .action(async (of: string) => show(app, await (await app.client()).handlers[name]({ params: { name: of } })))
+  handler
+    .command('enable <handler>')
+    .description('Let tasks name it again, and start those that wait')
+    .action(async (name: string) => show(app, await (await app.client()).handlers.enable({ params: { name } })))
+  handler
+    .command('disable <handler>')
+    .description('Let no task name it, and start none that waits')
+    .option('--reason <text>', 'why; it stands beside the handler, and in the audit log')
+    .action(async (name: string, { reason }: { reason?: string }) =>
+      show(app, await (await app.client()).handlers.disable({ params: { name }, body: reason ? { reason } : null })),
+    )
   handler
     .command('rotate-secret <handler>')
     .description('Make a new secret for a handler that is called over HTTP; both sign for a day')

@@ -15,6 +15,7 @@ const queueColumns: Column<Queue>[] = [
   { head: 'DELAYED', value: (q) => q.delayed, right: true },
   { head: 'IN FLIGHT', value: (q) => q.in_flight, right: true },
   { head: 'OLDEST', value: (q) => timeText(q.oldest_waiting_at) },
+  { head: 'BECAUSE', value: (q) => q.paused_reason, shrink: true, spare: true },
 ]
 
 function stateOf(queue: Queue): string {
@@ -30,8 +31,14 @@ const keyColumns: Column<ConcurrencyKey>[] = [
     value: (k) => timeText(k.paused_until),
     paint: (k) => (k.paused_until ? 'yellow' : undefined),
   },
+  { head: 'BECAUSE', value: pausedWhy, shrink: true, spare: true },
   { head: 'LIMITS', value: (k) => k.limits.map(limitText).join('; ') || null, shrink: true },
 ]
+
+/** A task pauses its key when it was told to wait. */
+function pausedWhy(key: ConcurrencyKey): string | null {
+  return key.paused_by_run_id === null ? key.paused_reason : `task ${key.paused_by_run_id} was told to wait`
+}
 
 function limitText({ handler, concurrency, rate, until }: ConcurrencyKey['limits'][number]): string {
   const said = [
@@ -68,19 +75,22 @@ export function addQueueCommands(program: Command, app: App): void {
       [
         ['Queue', changed.name, 'bold'],
         ['State', stateOf(changed)],
+        ['Because', changed.paused_reason],
       ],
       changed.name,
     )
   const createOption = () => new Option('--create', 'also if no task was put on it yet')
+  const reasonOption = () => new Option('--reason <text>', 'why; it stands beside what is paused, and in the audit log')
   queue
     .command('pause <queue>')
     .description('Start nothing of it any more; what runs goes on')
     .addOption(createOption())
-    .action(async (of: string, o: { create?: boolean }) =>
+    .addOption(reasonOption())
+    .action(async (of: string, { create, reason }: { create?: boolean; reason?: string }) =>
       showState(
         await (await app.client()).queues.pause({
           params: { name: of },
-          body: o.create ? { create: true } : null,
+          body: { ...(create ? { create } : {}), ...(reason ? { reason } : {}) },
         }),
       ),
     )
@@ -115,6 +125,7 @@ export function addQueueCommands(program: Command, app: App): void {
           ['Active', key.active],
           ['Waiting', key.waiting],
           ['Paused until', timeText(key.paused_until)],
+          ['Because', pausedWhy(key)],
           ...key.limits.map((one): [string, string] => ['Limit', `${limitText(one)} (${one.reason})`]),
         ],
         key.key,
@@ -129,8 +140,13 @@ export function addQueueCommands(program: Command, app: App): void {
     .command('pause-key <key>')
     .description('Start nothing with this concurrency key for a while; what runs goes on')
     .requiredOption('--until <time>', 'when it goes on by itself')
-    .action(async (key: string, o: { until: string }) =>
-      showKey(await (await app.client()).concurrencyKeys.pause({ body: { key, until: timeOf(o.until) } })),
+    .addOption(reasonOption())
+    .action(async (key: string, { until, reason }: { until: string; reason?: string }) =>
+      showKey(
+        await (await app.client()).concurrencyKeys.pause({
+          body: { key, until: timeOf(until), ...(reason ? { reason } : {}) },
+        }),
+      ),
     )
   queue
     .command('resume-key <key>')

@@ -11,9 +11,9 @@ import { FormDialog } from '../parts/form-dialog.tsx'
 import { Go, useFilters } from '../parts/go.tsx'
 import { useHandlerWords } from '../parts/handler-words.ts'
 import { Icon } from '../parts/icons.tsx'
-import { InLog } from '../parts/in-log.tsx'
 import { RowAct, Told } from '../parts/row-bits.tsx'
 import { Search } from '../parts/search.tsx'
+import { StandingStill } from '../parts/standing-still.tsx'
 import { Answer, Empty } from '../parts/states.tsx'
 import { useHandlers } from '../parts/task-bits.tsx'
 import { Tree } from '../parts/tree.tsx'
@@ -114,7 +114,14 @@ function Row({ handler, title, ask }: { handler: HandlerInfo; title: string; ask
         {works ? (
           <>
             <State of={enabled ? 'active' : 'disabled'} word={t(enabled ? 'handler.enabled' : 'handler.disabled')} />{' '}
-            {!enabled && <InLog filters={{ event_type: 'handler.disabled' }} />}
+            {!enabled && (
+              <StandingStill
+                at={handler.disabled_at}
+                byId={handler.disabled_by_id}
+                reason={handler.disabled_reason}
+                event="handler.disabled"
+              />
+            )}
           </>
         ) : (
           <State of="failed" word={t('handler.broken')} />
@@ -195,7 +202,13 @@ function AskHandler({ act, handler, close }: Asking & { close: () => void }) {
       title={t(`handler.${act}Title`, { name: handler.name })}
       verb={t(`handler.${act}`)}
       changes={['handlers']}
-      act={() => client.handlers[act]({ params: { name: handler.name } })}
+      {...(act === 'disable' ? { reason: 'may' } : {})}
+      act={(reason) => {
+        const params = { name: handler.name }
+        return act === 'disable'
+          ? client.handlers.disable({ params, body: reason === undefined ? null : { reason } })
+          : client.handlers[act]({ params })
+      }}
     >
       <p>{t(`handler.${act}Text`)}</p>
     </Ask>

@@ -8,8 +8,8 @@ import { Ask } from '../parts/ask.tsx'
 import { Page, State, Time } from '../parts/bits.tsx'
 import { ConcurrencyKeys } from '../parts/concurrency-keys.tsx'
 import { Go } from '../parts/go.tsx'
-import { InLog } from '../parts/in-log.tsx'
 import { RowAct, Told } from '../parts/row-bits.tsx'
+import { StandingStill } from '../parts/standing-still.tsx'
 import { Answer, Empty } from '../parts/states.tsx'
 import { useInsight } from '../parts/use-insight.ts'
 
@@ -80,13 +80,15 @@ export function Queues() {
                       {one.paused_at === null ? (
                         <State of="active" word={t('queue.open')} />
                       ) : (
-                        <span title={t('queue.pausedSince')}>
+                        <>
                           <State of="waiting" word={t('queue.paused')} />{' '}
-                          <span className="dimmed small">
-                            <Time at={one.paused_at} />
-                          </span>{' '}
-                          <InLog filters={{ event_type: 'queue.paused' }} />
-                        </span>
+                          <StandingStill
+                            at={one.paused_at}
+                            byId={one.paused_by_id}
+                            reason={one.paused_reason}
+                            event="queue.paused"
+                          />
+                        </>
                       )}
                     </td>
                     {(['waiting', 'delayed', 'in_flight'] as const).map((name) => (
@@ -197,7 +199,12 @@ function AskQueue(props: {
       title={t(`queue.${act}Title`, { name: queue.name })}
       verb={t(`queue.${act}`)}
       changes={['queues']}
-      act={() => client.queues[act]({ params })}
+      {...(act === 'pause' ? { reason: 'may' } : {})}
+      act={(reason) =>
+        act === 'pause'
+          ? client.queues.pause({ params, body: reason === undefined ? null : { reason } })
+          : client.queues.resume({ params })
+      }
     >
       <p>{t(`queue.${act}Text`, numbers)}</p>
     </Ask>

@@ -10,9 +10,9 @@ import { useSession } from '../app/session.tsx'
 import { Ask } from './ask.tsx'
 import { Section, Time } from './bits.tsx'
 import { Go } from './go.tsx'
-import { InLog } from './in-log.tsx'
 import { LocalTime } from './local-time.tsx'
 import { RowAct, Told } from './row-bits.tsx'
+import { StandingStill } from './standing-still.tsx'
 import { Answer } from './states.tsx'
 
 interface Asking {
@@ -90,7 +90,15 @@ export function ConcurrencyKeys() {
                     ))}
                     <Told word={t('key.paused')}>
                       <Time at={one.paused_until} />{' '}
-                      {one.paused_until !== null && <InLog filters={{ event_type: 'concurrency_key.paused' }} />}
+                      {one.paused_until !== null && (
+                        <StandingStill
+                          at={one.paused_at}
+                          byId={one.paused_by_id}
+                          by={one.paused_by_run_id && <Go to={`tasks/${one.paused_by_run_id}`}>{t('key.byTask')}</Go>}
+                          reason={one.paused_reason}
+                          event="concurrency_key.paused"
+                        />
+                      )}
                     </Told>
                     <td className="right">
                       <span className="row-actions">
@@ -280,8 +288,12 @@ function AskKey({
       verb={t(pauses ? 'key.pauseVerb' : 'queue.resume')}
       ready={!pauses || at > now()}
       filled={pauses}
-      act={async () => {
-        if (pauses) await client.concurrencyKeys.pause({ body: { key, until: new Date(at).toISOString() } })
+      {...(pauses ? { reason: 'may' } : {})}
+      act={async (reason) => {
+        if (pauses)
+          await client.concurrencyKeys.pause({
+            body: { key, until: new Date(at).toISOString(), ...(reason === undefined ? {} : { reason }) },
+          })
         else await client.concurrencyKeys.resume({ body: { key } })
       }}
     >

@@ -240,8 +240,10 @@ export function createChildren(on: {
       await inProject(work.project, () =>
         db.write(async (tx) => {
           await requireHolder(tx, work.lease)
-          const begins = await pauseKey(tx, key, end, now)
-          if (begins)
+          const pause = { at: now, by: null, run: work.row.id, reason: null }
+          const { before, counts } = await pauseKey(tx, key, end, pause)
+          // Of tasks that meet the same limit each would write that it is a moment longer.
+          if (counts && !before?.run)
             await append(tx, now, SYSTEM, {
               type: 'concurrency_key.paused',
               action: `Paused concurrency key: ${key}`,

@@ -38,12 +38,21 @@ export interface Handler {
   readonly waitsForPlace?: true
   /** False: no task may name it, and none that waits is handed out. */
   readonly enabled?: boolean
+  /** Who disabled it; null or left out where nobody did, or that is not known any more. */
+  readonly disabled?: Disabled | null
   /** When a worker last said that it has it; null elsewhere. */
   readonly lastSeenAt?: number | null
   /** Why its newest version cannot be used; the one before goes on. */
   readonly fault?: string | null
   /** Does it; what it answers must be JSON. Stops when `ctx.signal` aborts: soon after, nobody waits for it any more. */
   run(input: unknown, ctx: TaskContext): Promise<unknown>
+}
+
+/** Who disabled a handler in a project, when and why. */
+export interface Disabled {
+  readonly at: number
+  readonly by: string | null
+  readonly reason: string | null
 }
 
 export interface TaskContext {

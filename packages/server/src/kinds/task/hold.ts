@@ -1,6 +1,7 @@
 import type { Tx } from '../../platform/db/index.ts'
 import { type Entry, HELD_AT, type Queue } from '../../queue/index.ts'
 import { isOver, type KeyLimit, type KeyLimits, limitsFor, parseLimits, type Rate, textOfLimits } from './key-limit.ts'
+import { type KeyPause, parsePause } from './key-pause.ts'
 import * as held from './store-held.ts'
 
 /**
@@ -84,8 +85,8 @@ async function admitUnder(tx: Tx, row: held.KeyRow, now: number, left: { admissi
   if (!paused) for (const { until } of limits) if (until !== null) wake = Math.min(wake ?? until, until)
   if (wake === null && limits.length === 0) await held.removeKey(tx, key)
   else {
-    const paused_until = paused ? row.paused_until : null
-    await held.saveKey(tx, key, { next_us, paused_until, wake_at: wake, limits: textOfLimits(limits) })
+    const { paused_until, pause } = paused ? row : { paused_until: null, pause: null }
+    await held.saveKey(tx, key, { next_us, paused_until, pause, wake_at: wake, limits: textOfLimits(limits) })
   }
   return admitted.map(entryOf)
 }
@@ -313,19 +314,27 @@ export async function admitDue(
   }
 }
 
-/** Nothing is started under a key before `until`; a longer pause stays. Answers whether the key was open before. */
-export async function pauseKey(tx: Tx, key: string, until: number, now: number): Promise<boolean> {
+/**
+ * Nothing is started under a key before `until`; a longer pause stays, and whose it is. Answers the pause before, if the key was not
+ * open, and whether this one is longer.
+ */
+export async function pauseKey(
+  tx: Tx,
+  key: string,
+  until: number,
+  pause: KeyPause,
+): Promise<{ before: Partial<KeyPause> | null; counts: boolean }> {
   const row = await held.lockKey(tx, key)
-  const before = row.paused_until !== null && row.paused_until > now ? row.paused_until : null
-  const paused_until = Math.max(before ?? 0, until)
-  await held.saveKey(tx, key, { ...row, paused_until, wake_at: paused_until })
-  return before === null
+  const before = isPausedKey(row, pause.at) ? parsePause(row.pause) : null
+  const counts = before === null || until > row.paused_until!
+  if (counts) await held.saveKey(tx, key, { ...row, paused_until: until, pause: JSON.stringify(pause), wake_at: until })
+  return { before, counts }
 }
 
 /** Ends a pause; answers whether there was one. */
 export async function resumeKey(tx: Tx, queue: Queue, key: string, now: number): Promise<boolean> {
   const row = await held.lockKey(tx, key)
-  await held.saveKey(tx, key, { ...row, paused_until: null, wake_at: now })
+  await held.saveKey(tx, key, { ...row, paused_until: null, pause: null, wake_at: now })
   await enter(tx, queue, await admit(tx, [key], now), now)
   return row.paused_until !== null && row.paused_until > now
 }

@@ -9,6 +9,7 @@ import type { Handler, Handlers } from './handler.ts'
 import { changeLimit, pauseKey, resumeKey } from './hold.ts'
 import type { HttpHandlers } from './http/http-handlers.ts'
 import { isOver, type KeyLimit, MOST_LIMITS, parseLimits } from './key-limit.ts'
+import { parsePause } from './key-pause.ts'
 import type { RemoteHandlers } from './remote/registry.ts'
 import * as held from './store-held.ts'
 
@@ -22,13 +23,19 @@ export interface AskedLimit extends SaidLimits {
   readonly reason: string
 }
 
+export interface AskedPause {
+  readonly key: string
+  readonly until: number
+  readonly reason?: string | undefined
+}
+
 /** Concurrency keys, for operators. */
 export interface Keys {
   /** Concurrency keys that are in use, paused or limited, by name. */
   listKeys(tx: Tx, now: number, part: ListPart): Promise<ConcurrencyKey[]>
   countKeys(tx: Tx, now: number): Promise<number>
-  /** Nothing is started under the key before `until`; what runs goes on. Throws KEY_PAUSE_INVALID. */
-  pauseKey(tx: Tx, caller: Caller, key: string, until: number): Promise<ConcurrencyKey>
+  /** Nothing is started under the key before `until`; what runs goes on. A longer pause stays as it is. Throws KEY_PAUSE_INVALID. */
+  pauseKey(tx: Tx, caller: Caller, asked: AskedPause): Promise<ConcurrencyKey>
   resumeKey(tx: Tx, caller: Caller, key: string): Promise<ConcurrencyKey>
   /**
    * Allows something else under the key than handlers say; in place of what was said so before for the same handler. Throws
@@ -52,15 +59,16 @@ export function createKeys(on: {
   return {
     listKeys: async (tx, now, part) => (await held.listKeys(tx, now, part)).map((row) => showKey(row, now)),
     countKeys: held.countKeys,
-    async pauseKey(tx, caller, key, until) {
+    async pauseKey(tx, caller, { key, until, reason = null }) {
       if (until <= caller.at) throw new AppError('KEY_PAUSE_INVALID')
-      await pauseKey(tx, key, until, caller.at)
+      const { counts } = await pauseKey(tx, key, until, { at: caller.at, by: personOf(caller), run: null, reason })
       const shown = await find(tx, key, caller.at)
-      await append(tx, caller.at, caller, {
-        type: 'concurrency_key.paused',
-        action: `Paused concurrency key: ${key}`,
-        details: { key, until: shown.paused_until },
-      })
+      if (counts)
+        await append(tx, caller.at, caller, {
+          type: 'concurrency_key.paused',
+          action: `Paused concurrency key: ${key}`,
+          details: { key, until: shown.paused_until, ...(reason === null ? {} : { reason }) },
+        })
       return shown
     },
     async resumeKey(tx, caller, key) {
@@ -124,15 +132,22 @@ export async function requireHandler(
   return found
 }
 
-const showKey = ({ key, active, waiting, paused_until, limits }: held.KeyState, now: number): ConcurrencyKey => ({
-  key,
-  active,
-  waiting,
-  paused_until: rfc3339OrNull(paused_until),
-  limits: parseLimits(limits)
-    .filter((one) => !isOver(one, now))
-    .map(showLimit),
-})
+function showKey({ key, active, waiting, paused_until, pause, limits }: held.KeyState, now: number): ConcurrencyKey {
+  const { at = null, by = null, run = null, reason = null } = parsePause(pause)
+  return {
+    key,
+    active,
+    waiting,
+    paused_until: rfc3339OrNull(paused_until),
+    paused_at: rfc3339OrNull(at),
+    paused_by_id: by,
+    paused_by_run_id: run,
+    paused_reason: reason,
+    limits: parseLimits(limits)
+      .filter((one) => !isOver(one, now))
+      .map(showLimit),
+  }
+}
 
 const showLimit = ({ concurrency, rate, ...limit }: KeyLimit): ConcurrencyKey['limits'][number] => ({
   handler: limit.handler,

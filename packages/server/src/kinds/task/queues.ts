@@ -16,6 +16,12 @@ export interface QueueLimit {
   readonly create?: boolean | undefined
 }
 
+export interface QueuePause {
+  readonly depth?: Depth | undefined
+  readonly create?: boolean | undefined
+  readonly reason?: string | undefined
+}
+
 /** Queues of a project, for operators. */
 export interface Queues {
   /** Queues of the project, by name. */
@@ -27,7 +33,7 @@ export interface Queues {
    * No task of this queue is claimed any more; those that run go on. Twice is once. One that is not there throws QUEUE_UNKNOWN, and
    * with `create` is made: whoever prepares a maintenance window need not wait for its first task.
    */
-  pauseQueue(tx: Tx, caller: Caller, name: string, depth: Depth | undefined, create?: boolean): Promise<Queue>
+  pauseQueue(tx: Tx, caller: Caller, name: string, pause: QueuePause): Promise<Queue>
   resumeQueue(tx: Tx, caller: Caller, name: string, depth: Depth | undefined): Promise<Queue>
   /** So many tasks of the queue run at once, over all servers and workers; null: as many as each may. `create` as of a pause. */
   limitQueue(tx: Tx, caller: Caller, name: string, limit: QueueLimit): Promise<Queue>
@@ -58,17 +64,22 @@ export function createQueues(
     tx: Tx,
     caller: Caller,
     name: string,
-    paused: boolean,
+    pause: { readonly reason: string | null } | null,
     depth: Depth | undefined,
   ): Promise<Queue> {
-    const done = await store.setPaused(tx, name, paused ? { at: caller.at, by: personOf(caller) } : null)
+    const done = await store.setPaused(tx, name, pause && { ...pause, at: caller.at, by: personOf(caller) })
     if (!done) throw new AppError('QUEUE_UNKNOWN', { queue: name })
     const shown = showQueue(await knownQueue(tx, name), depth)
     if (!done.changed) return shown
     await append(tx, caller.at, caller, {
-      type: paused ? 'queue.paused' : 'queue.resumed',
-      action: `${paused ? 'Paused' : 'Resumed'} queue: ${name}`,
-      details: { queue: name, waiting: shown.waiting, delayed: shown.delayed },
+      type: pause ? 'queue.paused' : 'queue.resumed',
+      action: `${pause ? 'Paused' : 'Resumed'} queue: ${name}`,
+      details: {
+        queue: name,
+        waiting: shown.waiting,
+        delayed: shown.delayed,
+        ...(pause && pause.reason !== null ? { reason: pause.reason } : {}),
+      },
     })
     return shown
   }
@@ -80,11 +91,11 @@ export function createQueues(
       return (await store.listQueues(tx, part)).map((row) => showQueue(row, found.get(row.name)))
     },
     depthOf: async (tx, name) => (await depthsOf(tx, queue, name)).get(name),
-    async pauseQueue(tx, caller, name, depth, create = false) {
+    async pauseQueue(tx, caller, name, { depth, create = false, reason = null }) {
       if (create) await makeQueue(tx, caller, name)
-      return changePause(tx, caller, name, true, depth)
+      return changePause(tx, caller, name, { reason }, depth)
     },
-    resumeQueue: (tx, caller, name, depth) => changePause(tx, caller, name, false, depth),
+    resumeQueue: (tx, caller, name, depth) => changePause(tx, caller, name, null, depth),
     async limitQueue(tx, caller, name, { concurrency, depth, create = false }) {
       // Without a limit there would be nothing to say of it.
       if (create && concurrency !== null) await makeQueue(tx, caller, name)

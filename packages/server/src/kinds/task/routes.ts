@@ -172,10 +172,10 @@ export const taskHandlers = (
       ),
     handlers: (ask) =>
       ask.page({
-        rows: (tx, part) => handlersIn(tasks, tx, part),
+        rows: async (tx, part) => switched(tasks, tx, await handlersIn(tasks, tx, part)),
         total: (tx) => countHandlersIn(tasks, tx),
         key: placeOf,
-        show: (one) => ('file' in one ? showBroken(one) : shown(tasks, ask.caller.project!, one)),
+        show: (one) => ('file' in one ? showBroken(one) : showHandler(one)),
       }),
   }
 }
@@ -236,7 +236,7 @@ export const handlerHandlers = ({ tasks }: Dispatching): Routes<typeof handlersA
       const broken = tasks.handlers.broken().find(({ file }) => file === ask.params.name)
       if (broken) return showBroken(broken)
       const found = await requireHandler(tasks, tx, ask.params.name)
-      return shown(tasks, tx.project, found)
+      return shown(tasks, tx, found)
     }),
   async add(ask) {
     const examined = tasks.http.examine(ask.body)
@@ -245,7 +245,7 @@ export const handlerHandlers = ({ tasks }: Dispatching): Routes<typeof handlersA
       if ((await tasks.remote.find(tx, [examined.name])).size > 0)
         throw new AppError('HANDLER_NAME_TAKEN', { handler: examined.name })
       const { handler, secret } = await tasks.http.add(tx, ask.caller, examined)
-      return { ...shown(tasks, tx.project, handler), secret }
+      return { ...(await shown(tasks, tx, handler)), secret }
     })
   },
   async remove(ask) {
@@ -257,29 +257,41 @@ export const handlerHandlers = ({ tasks }: Dispatching): Routes<typeof handlersA
     ask.change(async (tx) => {
       const found = await requireHandler(tasks, tx, ask.params.name)
       if (found.source !== 'http') throw new AppError('HANDLER_UNSIGNED', { handler: found.name })
-      return { ...shown(tasks, tx.project, found), secret: await tasks.http.rotate(tx, ask.caller, found.name) }
+      return { ...(await shown(tasks, tx, found)), secret: await tasks.http.rotate(tx, ask.caller, found.name) }
     }),
   enable: (ask) => setEnabled(tasks, ask, true),
-  disable: (ask) => setEnabled(tasks, ask, false),
+  disable: (ask) => setEnabled(tasks, ask, false, ask.body?.reason),
 })
 
 const setEnabled = (
   tasks: Tasks,
   ask: { caller: Caller; params: { name: string }; change<T>(work: (tx: Tx) => Promise<T>): Promise<T> },
   enabled: boolean,
+  reason?: string,
 ): Promise<HandlerInfo> =>
   ask.change(async (tx) => {
     const found = await requireHandler(tasks, tx, ask.params.name)
     if (found.source === 'worker')
-      return showHandler(await tasks.remote.setEnabled(tx, ask.caller, found.name, enabled))
-    await tasks.switches.set(tx, ask.caller, found.name, enabled)
-    return showHandler({ ...found, enabled })
+      return showHandler(await tasks.remote.setEnabled(tx, ask.caller, found.name, enabled, reason))
+    await tasks.switches.set(tx, ask.caller, found.name, enabled, reason)
+    return shown(tasks, tx, found)
   })
 
-const shown = (tasks: Tasks, project: string, handler: Handler): HandlerInfo =>
-  showHandler(
-    handler.source === 'worker' ? handler : { ...handler, enabled: !tasks.switches.isOff(project, handler.name) },
-  )
+/** With whether they are disabled in the project, by whom and why. Workers' know that themselves; a file that does not load has no name to disable. */
+async function switched<T extends Handler | BrokenFile>(tasks: Tasks, tx: Tx, all: readonly T[]): Promise<T[]> {
+  const names = all.flatMap((one) => ('file' in one || one.source === 'worker' ? [] : [one.name]))
+  const off = await tasks.switches.find(tx, names)
+  return all.map((one) => {
+    if ('file' in one || one.source === 'worker') return one
+    const disabled = off.get(one.name) ?? null
+    return { ...one, enabled: disabled === null, disabled }
+  })
+}
+
+async function shown(tasks: Tasks, tx: Tx, handler: Handler): Promise<HandlerInfo> {
+  const [one] = await switched(tasks, tx, [handler])
+  return showHandler(one!)
+}
 
 export const queueHandlers = ({ tasks }: Dispatching): Routes<typeof queuesApi, Caller> => ({
   list: (ask) =>
@@ -287,7 +299,7 @@ export const queueHandlers = ({ tasks }: Dispatching): Routes<typeof queuesApi, 
   async pause(ask) {
     const { name } = ask.params
     const depth = await ask.read((tx) => tasks.depthOf(tx, name))
-    return ask.change((tx) => tasks.pauseQueue(tx, ask.caller, name, depth, ask.body?.create))
+    return ask.change((tx) => tasks.pauseQueue(tx, ask.caller, name, { ...ask.body, depth }))
   },
   async resume(ask) {
     const { name } = ask.params
@@ -310,7 +322,8 @@ export const concurrencyKeyHandlers = ({ tasks }: Dispatching): Routes<typeof co
       key: ({ key }) => key,
       show: (one) => one,
     }),
-  pause: (ask) => ask.change((tx) => tasks.pauseKey(tx, ask.caller, ask.body.key, Date.parse(ask.body.until))),
+  pause: (ask) =>
+    ask.change((tx) => tasks.pauseKey(tx, ask.caller, { ...ask.body, until: Date.parse(ask.body.until) })),
   resume: (ask) => ask.change((tx) => tasks.resumeKey(tx, ask.caller, ask.body.key)),
   limit: (ask) => ask.change((tx) => tasks.limitKey(tx, ask.caller, { ...ask.body, until: millisOf(ask.body.until) })),
   liftLimit: (ask) => ask.change((tx) => tasks.liftKeyLimit(tx, ask.caller, ask.body.key, ask.body.handler ?? null)),
@@ -405,6 +418,9 @@ const showHandler = (handler: Handler): HandlerInfo => ({
       }
     : null,
   enabled: handler.enabled ?? true,
+  disabled_at: rfc3339OrNull(handler.disabled?.at ?? null),
+  disabled_by_id: handler.disabled?.by ?? null,
+  disabled_reason: handler.disabled?.reason ?? null,
   last_seen_at: rfc3339OrNull(handler.lastSeenAt ?? null),
   fault: handler.fault ?? null,
 })
@@ -425,6 +441,9 @@ const showBroken = ({ file, reason }: BrokenFile): HandlerInfo => ({
   ttl_ms: null,
   per_key: null,
   enabled: false,
+  disabled_at: null,
+  disabled_by_id: null,
+  disabled_reason: null,
   last_seen_at: null,
   fault: reason,
 })

@@ -156,6 +156,8 @@ export const showCost = ({ attempt, what, nanos }: CostRow): TaskCost => ({
 export const showQueue = (row: QueueRow, depth: Depth | undefined): Queue => ({
   name: row.name,
   paused_at: rfc3339OrNull(row.paused_at),
+  paused_by_id: row.paused_by_id,
+  paused_reason: row.paused_reason,
   concurrency: row.concurrency,
   waiting: depth?.waiting ?? 0,
   delayed: depth?.delayed ?? 0,

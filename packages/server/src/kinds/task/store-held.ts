@@ -35,6 +35,8 @@ export interface KeyRow {
   readonly key: string
   readonly next_us: number
   readonly paused_until: number | null
+  /** JSON; see `KeyPause`. */
+  readonly pause: string | null
   /** JSON; see `KeyLimit`. */
   readonly limits: string | null
 }
@@ -48,7 +50,7 @@ export async function lockKeys(tx: Tx, keys: readonly string[]): Promise<KeyRow[
   return tx.sql<KeyRow>(
     `insert into concurrency_keys (project_id, key) select cast(?1 as text), listed.key from (${textsOfList(tx, '?2', 'key')}) listed
      where true order by listed.key
-     on conflict (project_id, key) do update set key = excluded.key returning key, next_us, paused_until, limits`,
+     on conflict (project_id, key) do update set key = excluded.key returning key, next_us, paused_until, pause, limits`,
     [tx.project, keys],
   )
 }
@@ -62,11 +64,11 @@ export async function lockKey(tx: Tx, key: string): Promise<KeyRow> {
 export async function saveKey(
   tx: Tx,
   key: string,
-  { next_us, paused_until, limits, wake_at }: Omit<KeyRow, 'key'> & { readonly wake_at: number | null },
+  { next_us, paused_until, pause, limits, wake_at }: Omit<KeyRow, 'key'> & { readonly wake_at: number | null },
 ): Promise<void> {
   await tx.sql(
-    'update concurrency_keys set next_us = ?3, paused_until = ?4, limits = ?5, wake_at = ?6 where project_id = ?1 and key = ?2',
-    [tx.project, key, next_us, paused_until, limits, wake_at],
+    'update concurrency_keys set next_us = ?3, paused_until = ?4, pause = ?5, limits = ?6, wake_at = ?7 where project_id = ?1 and key = ?2',
+    [tx.project, key, next_us, paused_until, pause, limits, wake_at],
   )
 }
 
@@ -254,6 +256,8 @@ export interface KeyState {
   readonly active: number
   readonly waiting: number
   readonly paused_until: number | null
+  /** JSON; see `KeyPause`. Null where `paused_until` is. */
+  readonly pause: string | null
   /** JSON; see `KeyLimit`. */
   readonly limits: string | null
 }
@@ -261,12 +265,13 @@ export interface KeyState {
 /** Keys that are in use, paused or limited, by name, behind the name `after`. */
 export async function listKeys(tx: Tx, now: number, part: ListPart): Promise<KeyState[]> {
   const rows = await tx.sql<KeyState>(
-    `select used.key as key, sum(used.active) as active, sum(used.waiting) as waiting, max(used.paused_until) as paused_until, max(used.limits) as limits
+    `select used.key as key, sum(used.active) as active, sum(used.waiting) as waiting, max(used.paused_until) as paused_until, max(used.pause) as pause,
+       max(used.limits) as limits
      from (
-       select key, admitted as active, 1 - admitted as waiting, null as paused_until, null as limits from held
+       select key, admitted as active, 1 - admitted as waiting, null as paused_until, null as pause, null as limits from held
        where project_id = ?1 and key is not null and key > ?3
        union all
-       select key, 0, 0, case when paused_until > ?2 then paused_until end, limits from concurrency_keys
+       select key, 0, 0, case when paused_until > ?2 then paused_until end, case when paused_until > ?2 then pause end, limits from concurrency_keys
        where project_id = ?1 and (paused_until > ?2 or limits is not null) and key > ?3
      ) used group by used.key order by used.key limit ?4 offset ?5`,
     // No key is empty.
@@ -277,6 +282,7 @@ export async function listKeys(tx: Tx, now: number, part: ListPart): Promise<Key
     active: Number(row.active),
     waiting: Number(row.waiting),
     paused_until: row.paused_until === null ? null : Number(row.paused_until),
+    pause: row.pause,
     limits: row.limits,
   }))
 }
@@ -299,8 +305,8 @@ export async function findKeyState(tx: Tx, key: string, now: number): Promise<Ke
     [tx.project, key],
   )
   const active = Number(row!.active ?? 0)
-  const [of] = await tx.sql<{ paused_until: number | null; limits: string | null }>(
-    'select case when paused_until > ?3 then paused_until end as paused_until, limits from concurrency_keys where project_id = ?1 and key = ?2',
+  const [of] = await tx.sql<Pick<KeyState, 'paused_until' | 'pause' | 'limits'>>(
+    'select case when paused_until > ?3 then paused_until end as paused_until, case when paused_until > ?3 then pause end as pause, limits from concurrency_keys where project_id = ?1 and key = ?2',
     [tx.project, key, now],
   )
   return {
@@ -308,6 +314,7 @@ export async function findKeyState(tx: Tx, key: string, now: number): Promise<Ke
     active,
     waiting: Number(row!.n) - active,
     paused_until: of?.paused_until ?? null,
+    pause: of?.pause ?? null,
     limits: of?.limits ?? null,
   }
 }

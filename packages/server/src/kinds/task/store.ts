@@ -1109,11 +1109,11 @@ export async function addQueues(tx: Tx, names: readonly string[], now: number): 
 export async function setPaused(
   tx: Tx,
   name: string,
-  pause: { at: number; by: string } | null,
+  pause: { at: number; by: string; reason: string | null } | null,
 ): Promise<{ changed: boolean } | undefined> {
   const changed = await tx.sql(
-    `update queues set paused_at = ?3, paused_by_id = ?4 where project_id = ?1 and name = ?2 and paused_at is ${pause ? '' : 'not '}null returning name`,
-    [tx.project, name, pause?.at ?? null, pause?.by ?? null],
+    `update queues set paused_at = ?3, paused_by_id = ?4, paused_reason = ?5 where project_id = ?1 and name = ?2 and paused_at is ${pause ? '' : 'not '}null returning name`,
+    [tx.project, name, pause?.at ?? null, pause?.by ?? null, pause?.reason ?? null],
   )
   if (changed.length === 1) return { changed: true }
   const rows = await tx.sql('select name from queues where project_id = ?1 and name = ?2', [tx.project, name])

@@ -520,6 +520,9 @@ export interface WorkerHandlersTable {
   enabled: number
   registered_at: number
   last_seen_at: number
+  disabled_at: number | null
+  disabled_by_id: string | null
+  disabled_reason: string | null
 }
 
 export interface FeishuAppsTable {
@@ -557,6 +560,7 @@ export interface QueuesTable {
   concurrency: number | null
   paused_at: number | null
   paused_by_id: string | null
+  paused_reason: string | null
   created_at: number
 }
 
@@ -587,6 +591,8 @@ export interface ConcurrencyKeysTable {
   key: string
   next_us: Generated<number>
   paused_until: number | null
+  /** JSON: `KeyPause` of tasks. */
+  pause: string | null
   /** JSON: a list of `KeyLimit` of tasks. */
   limits: string | null
   wake_at: number | null
@@ -626,6 +632,7 @@ export interface DisabledHandlersTable {
   name: string
   disabled_by_id: string
   disabled_at: number
+  disabled_reason: string | null
 }
 
 export interface StepsTable {

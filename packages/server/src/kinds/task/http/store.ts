@@ -1,6 +1,6 @@
 import type { Selectable } from 'kysely'
 import { countOf, inList, inOrderOf, type Tx } from '../../../platform/db/index.ts'
-import type { HttpHandlersTable } from '../../../platform/db/tables.ts'
+import type { DisabledHandlersTable, HttpHandlersTable } from '../../../platform/db/tables.ts'
 import type { NamesBehind } from '../handler.ts'
 
 // All SQL of handlers that are called over HTTP, and of those that are switched off.
@@ -55,12 +55,26 @@ export const listSwitchedOff = (db: {
   lookup<Row>(text: string, params: readonly string[]): Promise<Row[]>
 }): Promise<{ project_id: string; name: string }[]> => db.lookup('select project_id, name from disabled_handlers', [])
 
+/** Those of these that are switched off in the project. */
+export const findSwitchedOff = (
+  tx: Tx,
+  names: readonly string[],
+): Promise<Pick<DisabledHandlersTable, 'name' | 'disabled_at' | 'disabled_by_id' | 'disabled_reason'>[]> =>
+  tx.sql(
+    `select name, disabled_at, disabled_by_id, disabled_reason from disabled_handlers where project_id = ?1 and ${inList(tx, 'name', '?2')}`,
+    [tx.project, names],
+  )
+
 /** Answers whether it changed anything. */
-export async function switchOff(tx: Tx, name: string, by: { at: number; id: string }): Promise<boolean> {
+export async function switchOff(
+  tx: Tx,
+  name: string,
+  by: { at: number; id: string; reason: string | null },
+): Promise<boolean> {
   const rows = await tx.sql(
-    `insert into disabled_handlers (project_id, name, disabled_by_id, disabled_at) values (?1, ?2, ?3, ?4)
+    `insert into disabled_handlers (project_id, name, disabled_by_id, disabled_at, disabled_reason) values (?1, ?2, ?3, ?4, ?5)
      on conflict do nothing returning name`,
-    [tx.project, name, by.id, by.at],
+    [tx.project, name, by.id, by.at, by.reason],
   )
   return rows.length === 1
 }

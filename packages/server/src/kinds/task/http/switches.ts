@@ -1,6 +1,7 @@
 import { append } from '../../../audit/index.ts'
 import { type Caller, personOf } from '../../../identity/index.ts'
 import type { Database, Tx } from '../../../platform/db/index.ts'
+import type { Disabled } from '../handler.ts'
 import * as store from './store.ts'
 
 /** Which handlers of the servers are disabled, in which projects. Known at hand, so that dispatches and claims do not ask. */
@@ -10,8 +11,10 @@ export interface Switches {
   off(project: string): readonly string[]
   /** Sees what other servers changed. Called again and again: a change counts elsewhere when it is seen. */
   refresh(): Promise<void>
-  /** Twice is once. */
-  set(tx: Tx, caller: Caller, name: string, enabled: boolean): Promise<void>
+  /** Twice is once. Disabled may be with a reason. */
+  set(tx: Tx, caller: Caller, name: string, enabled: boolean, reason?: string): Promise<void>
+  /** Of those among these names that are off in the project of `tx`, who did that, when and why. */
+  find(tx: Tx, names: readonly string[]): Promise<Map<string, Disabled>>
 }
 
 export function createSwitches(db: Database): Switches {
@@ -28,15 +31,24 @@ export function createSwitches(db: Database): Switches {
       const rows = Map.groupBy(await store.listSwitchedOff(db), ({ project_id }) => project_id)
       known = new Map([...rows].map(([project, all]) => [project, all.map(({ name }) => name)]))
     },
-    async set(tx, caller, name, enabled) {
-      const by = { at: caller.at, id: personOf(caller) }
+    async find(tx, names) {
+      const rows = await store.findSwitchedOff(tx, names)
+      return new Map(
+        rows.map((row) => [
+          row.name,
+          { at: Number(row.disabled_at), by: row.disabled_by_id, reason: row.disabled_reason },
+        ]),
+      )
+    },
+    async set(tx, caller, name, enabled, reason) {
+      const by = { at: caller.at, id: personOf(caller), reason: reason ?? null }
       const changed = await (enabled ? store.switchOn(tx, name) : store.switchOff(tx, name, by))
       tx.afterCommit(() => note(tx.project, name, enabled))
       if (changed)
         await append(tx, caller.at, caller, {
           type: enabled ? 'handler.enabled' : 'handler.disabled',
           action: `${enabled ? 'Enabled' : 'Disabled'} handler: ${name}`,
-          details: { handler: name },
+          details: { handler: name, ...(enabled || reason === undefined ? {} : { reason }) },
         })
     },
   }

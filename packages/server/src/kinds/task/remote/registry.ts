@@ -1,11 +1,11 @@
 import { hash } from 'node:crypto'
 import type { WorkerHandler } from '@writ/api'
 import { append } from '../../../audit/index.ts'
-import type { Caller } from '../../../identity/index.ts'
+import { type Caller, personOf } from '../../../identity/index.ts'
 import { AppError } from '../../../platform/app-error.ts'
 import type { Tx } from '../../../platform/db/index.ts'
 import { contractOf, requireSchemas } from '../contract.ts'
-import { compileSchemas, type Handler, type Handlers, type NamesBehind } from '../handler.ts'
+import { compileSchemas, type Disabled, type Handler, type Handlers, type NamesBehind } from '../handler.ts'
 import { findHandlers as findAddresses } from '../http/store.ts'
 import * as store from './store.ts'
 
@@ -13,6 +13,7 @@ import * as store from './store.ts'
 export interface RemoteHandler extends Handler {
   readonly source: 'worker'
   readonly enabled: boolean
+  readonly disabled: Disabled | null
   readonly lastSeenAt: number
 }
 
@@ -27,8 +28,8 @@ export interface RemoteHandlers {
   /** Whether `register` has anything to write: a worker comes again every few seconds. */
   isNews(caller: Caller, worker: string, all: readonly Contracted[]): boolean
   register(tx: Tx, caller: Caller, worker: string, all: readonly Contracted[]): Promise<void>
-  /** Throws HANDLER_UNKNOWN. Twice is once. */
-  setEnabled(tx: Tx, caller: Caller, name: string, enabled: boolean): Promise<RemoteHandler>
+  /** Throws HANDLER_UNKNOWN. Twice is once. Disabled may be with a reason. */
+  setEnabled(tx: Tx, caller: Caller, name: string, enabled: boolean, reason?: string): Promise<RemoteHandler>
 }
 
 /** A contract as it is stored. */
@@ -43,7 +44,7 @@ const KNOWN = 10_000
 
 export function createRemoteHandlers(local: Handlers): RemoteHandlers {
   // Schemas are compiled once for each contract, whoever has it.
-  const contracts = new Map<string, Omit<RemoteHandler, 'enabled' | 'lastSeenAt'>>()
+  const contracts = new Map<string, Omit<RemoteHandler, 'enabled' | 'disabled' | 'lastSeenAt'>>()
   /** When a worker's handler was last noted, by project, worker, name and contract. */
   const noted = new Map<string, number>()
 
@@ -52,7 +53,7 @@ export function createRemoteHandlers(local: Handlers): RemoteHandlers {
     map.set(key, value)
   }
 
-  function contractIn(text: string): Omit<RemoteHandler, 'enabled' | 'lastSeenAt'> {
+  function contractIn(text: string): Omit<RemoteHandler, 'enabled' | 'disabled' | 'lastSeenAt'> {
     const known = contracts.get(text)
     if (known) return known
     const handler = {
@@ -75,6 +76,10 @@ export function createRemoteHandlers(local: Handlers): RemoteHandlers {
   const handlerOf = (row: store.WorkerHandlerRow): RemoteHandler => ({
     ...contractIn(row.contract),
     enabled: row.enabled === 1,
+    disabled:
+      row.disabled_at === null
+        ? null
+        : { at: Number(row.disabled_at), by: row.disabled_by_id, reason: row.disabled_reason },
     lastSeenAt: row.last_seen_at,
   })
   const keyOf = (caller: Caller, worker: string, one: Contracted) =>
@@ -143,17 +148,25 @@ export function createRemoteHandlers(local: Handlers): RemoteHandlers {
         for (const one of all) remember(noted, keyOf(caller, worker, one), at)
       })
     },
-    async setEnabled(tx, caller, name, enabled) {
+    async setEnabled(tx, caller, name, enabled, reason) {
       const [row] = await store.findHandlers(tx, [name])
       if (!row) throw new AppError('HANDLER_UNKNOWN', { handler: name })
       if ((row.enabled === 1) === enabled) return handlerOf(row)
-      await store.updateHandlers(tx, [name], { enabled: enabled ? 1 : 0 })
+      const change = enabled
+        ? { enabled: 1, disabled_at: null, disabled_by_id: null, disabled_reason: null }
+        : {
+            enabled: 0,
+            disabled_at: caller.at,
+            disabled_by_id: personOf(caller),
+            disabled_reason: reason ?? null,
+          }
+      await store.updateHandlers(tx, [name], change)
       await append(tx, caller.at, caller, {
         type: enabled ? 'handler.enabled' : 'handler.disabled',
         action: `${enabled ? 'Enabled' : 'Disabled'} handler: ${name}`,
-        details: { handler: name },
+        details: { handler: name, ...(enabled || reason === undefined ? {} : { reason }) },
       })
-      return { ...handlerOf(row), enabled }
+      return handlerOf({ ...row, ...change })
     },
   }
 }

@@ -26,7 +26,10 @@ export const findHandlers = (tx: Tx, names: readonly string[]): Promise<WorkerHa
       ])
 
 /** Answers whether the row is new; two workers may come with the same handler at once. */
-export async function insertHandler(tx: Tx, row: Omit<WorkerHandlerRow, 'project_id'>): Promise<boolean> {
+export async function insertHandler(
+  tx: Tx,
+  row: Pick<WorkerHandlerRow, 'name' | 'contract' | 'enabled' | 'registered_at' | 'last_seen_at'>,
+): Promise<boolean> {
   const rows = await tx.sql(
     `insert into worker_handlers (project_id, name, contract, enabled, registered_at, last_seen_at)
      values (?1, ?2, ?3, ?4, ?5, ?6) on conflict do nothing returning name`,
@@ -38,7 +41,7 @@ export async function insertHandler(tx: Tx, row: Omit<WorkerHandlerRow, 'project
 export async function updateHandlers(
   tx: Tx,
   names: readonly string[],
-  change: Partial<Pick<WorkerHandlerRow, 'contract' | 'enabled' | 'last_seen_at'>>,
+  change: Partial<Omit<WorkerHandlerRow, 'project_id' | 'name' | 'registered_at'>>,
 ): Promise<void> {
   if (names.length > 0) await tx.db.updateTable('worker_handlers').set(change).where('name', 'in', names).execute()
 }
