@@ -358,6 +358,20 @@ holds(
       assert.deepEqual([state, verdict], ['completed', 'passed'])
       const files = ok(await employee.get<Artifact[]>(`/artifacts/run/${run.id}`))
       assert.deepEqual(files.map(({ filename }) => filename).slice(0, 1), ['right.json'])
+
+      // The same of a run that checks it again, and waits with more: what it has from the first is that run's.
+      const again = ok(await employee.post<Run>(`/runs/${run.id}/verify`, { finalize: 'auto' }))
+      const more = ok(await employee.upload(again.id, 'more.json', '{}'))
+      assert.ok((await takeBack(more.artifact.id)).status < 300)
+      assert.equal(files[0]!.filename, 'right.json')
+      const withdraw = remove === erase ? erase : (id: string) => admin.delete(`/artifacts/${id}`)
+      assert.ok((await withdraw(files[0]!.id)).status < 300)
+      const whole = ok(await employee.post<Run>(`/runs/${other.id}/verify`, { finalize: 'auto' }))
+      ok(await employee.upload(whole.id, 'more.json', '{}'))
+      sys.advance(6_000)
+      await sys.waitFor(whole.id)
+      const waiting = ok(await employee.get<Run>(`/runs/${again.id}`))
+      assert.deepEqual([waiting.state, waiting.waiting_for], ['pending', 'evidence'])
     }
   },
   { fakeClock: true, env: { WRIT_PROOF_SETTLE_SECONDS: '5' } },

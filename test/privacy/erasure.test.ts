@@ -261,12 +261,29 @@ for (const backend of backends()) {
       const twice = await sys.admin.post<{ code: string }>(`/holds/${hold.body.id}/release`, { reason: 'closed' })
       assert.deepEqual([twice.status, twice.body.code], [409, 'HOLD_RELEASED'])
     }
+    // What checked the same file again has it as its evidence, and the file is that of the first run.
+    const again = (await sys.employee.post<Run>(`/runs/${run.id}/verify`)).body
+    await sys.waitFor(again.id)
+    const later = await sys.admin.post<{ id: string }>('/holds', {
+      subject_type: 'run',
+      subject_id: again.number,
+      reason: 'case 18',
+    })
+    const uploaded = (await eventsOf(sys, 'artifact.uploaded'))[0]!
+    assert.deepEqual(
+      [
+        ...(await attempts()).slice(1),
+        (await sys.admin.post<{ code: string }>(`/payloads/${uploaded.id}/erase`, { ground })).body.code,
+      ],
+      ['LEGAL_HOLD', 'LEGAL_HOLD', 'LEGAL_HOLD'],
+    )
+    assert.equal((await sys.admin.post(`/holds/${later.body.id}/release`, { reason: 'closed' })).status, 200)
     assert.equal((await sys.admin.delete(`/artifacts/${artifact.id}`)).status, 204)
     assert.deepEqual(
       (await eventsOf(sys, 'hold.set')).map((one) => one.details?.subject_type),
-      ['ticket', 'run', 'project'],
+      ['run', 'ticket', 'run', 'project'],
     )
-    assert.equal((await eventsOf(sys, 'hold.released')).length, 3)
+    assert.equal((await eventsOf(sys, 'hold.released')).length, 4)
   })
 
   test(`${backend.name}: a person is erased from logs and account, with a preview and without what is held`, {

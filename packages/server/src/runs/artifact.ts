@@ -81,12 +81,15 @@ export const digestOf = (text: string | Uint8Array): string => hash('sha256', te
 export async function belongingOf(
   tx: Tx,
   event: { run_id: string | null; resource_type: string | null; resource_id: string | null },
-): Promise<{ ticket: string | null; run: string | null }> {
+): Promise<{ ticket: string | null; runs: readonly string[] }> {
   const { resource_type: type, resource_id: id } = event
-  if (type === 'ticket') return { ticket: id, run: null }
+  if (type === 'ticket') return { ticket: id, runs: [] }
   const artifact = type === 'artifact' && id !== null ? await store.findArtifact(tx, id) : undefined
   const run = event.run_id ?? artifact?.run_id ?? (type === 'run' ? id : null)
-  return { ticket: run === null ? null : ((await store.findRun(tx, run))?.ticket_id ?? null), run }
+  return {
+    ticket: run === null ? null : ((await store.findRun(tx, run))?.ticket_id ?? null),
+    runs: artifact ? await store.listRunsOf(tx, artifact) : run === null ? [] : [run],
+  }
 }
 
 /**
@@ -103,7 +106,10 @@ export async function eraseArtifact(
 ): Promise<readonly store.ArtifactRow[]> {
   const same = await store.listSameBytes(tx, artifact.sha256)
   for (const one of same)
-    await refuseIfHeld(tx, await belongingOf(tx, { run_id: one.run_id, resource_type: null, resource_id: null }))
+    await refuseIfHeld(
+      tx,
+      await belongingOf(tx, { run_id: one.run_id, resource_type: 'artifact', resource_id: one.id }),
+    )
   await store.markErased(tx, artifact.sha256, personOf(caller), caller.at)
   for (const one of same)
     await append(tx, caller.at, caller, {

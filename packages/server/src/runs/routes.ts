@@ -189,7 +189,8 @@ export const artifactHandlers = (on: RunsOn): Handlers<typeof artifactsApi, Call
       // Evidence that was judged is an admin's to withdraw; its uploader may take it back before that.
       const own = artifact.uploaded_by_id === personOf(caller) && run !== undefined && !isFinal(run.state)
       if (caller.role !== 'admin' && !own) throw new AppError('ARTIFACT_DELETE_DENIED')
-      await refuseIfHeld(tx, { run: artifact.run_id, ticket: run?.ticket_id ?? null })
+      const runs = await store.listRunsOf(tx, artifact)
+      await refuseIfHeld(tx, { runs, ticket: run?.ticket_id ?? null })
       await store.deleteArtifact(tx, artifact.id, personOf(caller), caller.at)
       await append(tx, caller.at, caller, {
         type: 'artifact.deleted',
@@ -198,7 +199,7 @@ export const artifactHandlers = (on: RunsOn): Handlers<typeof artifactsApi, Call
         details: { run_id: artifact.run_id, filename: artifact.filename, sha256_hash: artifact.sha256 },
         run: { id: artifact.run_id, seq: await store.nextEvent(tx, artifact.run_id) },
       })
-      await withoutEvidence(on.queue, tx, artifact.run_id)
+      await withoutEvidence(on.queue, tx, runs)
       return undefined
     }),
   async erase(ask) {
@@ -206,7 +207,8 @@ export const artifactHandlers = (on: RunsOn): Handlers<typeof artifactsApi, Call
       const artifact = await artifactToSee(tx, ask.caller, ask.params.id)
       if (artifact.erased_at !== null) throw new AppError('ARTIFACT_ERASED')
       const erased = await eraseArtifact(tx, ask.caller, artifact, ask.body.ground)
-      for (const run of new Set(erased.map(({ run_id }) => run_id))) await withoutEvidence(on.queue, tx, run)
+      const runs = await Promise.all(erased.map((one) => store.listRunsOf(tx, one)))
+      await withoutEvidence(on.queue, tx, new Set(runs.flat()))
       return { artifact: showArtifact((await store.findArtifact(tx, artifact.id))!), erased: erased.length }
     })
     // The erasure is committed, whatever the store says. Where it is away, the bytes go in the first minute in which it is back.

@@ -357,6 +357,19 @@ export async function listFilesOfRuns(tx: Tx, runIds: readonly string[]): Promis
     .execute()
 }
 
+/** The run of a file, and those that check it again: all of one ticket. */
+export async function listRunsOf(tx: Tx, { id, run_id }: Pick<ArtifactRow, 'id' | 'run_id'>): Promise<string[]> {
+  // By the ticket: evidence is found by its run, not by its file.
+  const rows = await tx.db
+    .selectFrom('runs')
+    .innerJoin('run_evidence', 'run_evidence.run_id', 'runs.id')
+    .where('runs.ticket_id', '=', (eb) => eb.selectFrom('runs').select('ticket_id').where('id', '=', run_id))
+    .where('run_evidence.artifact_id', '=', id)
+    .select('runs.id')
+    .execute()
+  return [...new Set([run_id, ...rows.map((row) => row.id)])]
+}
+
 /** Every run of a ticket, oldest first. */
 export const listRunsOfTicket = (tx: Tx, ticketId: string): Promise<RunRow[]> =>
   runs(tx).where('runs.ticket_id', '=', ticketId).orderBy('runs.number').execute()

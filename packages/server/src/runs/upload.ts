@@ -203,11 +203,13 @@ async function scheduleCheck(queue: Queue, tx: Tx, run: store.RunRow, now: numbe
   await enqueueCheck(queue, tx, run.id, announcedBy(run).length > 0 ? now : now + settleMs, now)
 }
 
-/** Evidence of a run was taken back. What waits begins no check without it: it waits on until enough is there again. */
-export async function withoutEvidence(queue: Queue, tx: Tx, runId: string): Promise<void> {
-  const run = await store.lockRun(tx, runId)
-  if (run?.waiting_for !== 'evidence' || run.finalize === 'manual' || (await hasEnough(tx, run))) return
-  await dequeueCheck(queue, tx, runId)
+/** Evidence was taken back. Of its runs what waits begins no check without it: it waits on until enough is there again. */
+export async function withoutEvidence(queue: Queue, tx: Tx, runIds: Iterable<string>): Promise<void> {
+  for (const id of runIds) {
+    const run = await store.lockRun(tx, id)
+    if (run?.waiting_for !== 'evidence' || run.finalize === 'manual' || (await hasEnough(tx, run))) continue
+    await dequeueCheck(queue, tx, id)
+  }
 }
 
 /** Whether there is evidence, and all that was announced. */

@@ -9,14 +9,17 @@ import * as store from './store-holds.ts'
 /** What something belongs to; a hold on any of them, or on the project, protects it. */
 export interface Belonging {
   readonly ticket?: string | null
-  readonly run?: string | null
+  /** Its run; of a file every run that it is evidence of. */
+  readonly runs?: readonly string[]
 }
 
 /** The hold that protects something, or undefined; asked of a list that was read once. */
 export const holdOn = (holds: readonly store.HoldRow[], of: Belonging): store.HoldRow | undefined =>
   holds.find(
     ({ subject_type: type, subject_id: id }) =>
-      type === 'project' || (type === 'ticket' && id === of.ticket) || (type === 'run' && id === of.run),
+      type === 'project' ||
+      (type === 'ticket' && id === of.ticket) ||
+      (type === 'run' && id !== null && of.runs?.includes(id)),
   )
 
 /** What is under legal hold is not erased, deleted or dropped. Throws LEGAL_HOLD, which names the hold. */

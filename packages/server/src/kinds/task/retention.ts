@@ -90,7 +90,7 @@ export function createTaskRetention(on: {
     const { completed_task_days, failed_task_days } = keptOf(await loadPolicy(tx))
     if (completed_task_days !== kept.completed_task_days || failed_task_days !== kept.failed_task_days) return undefined
     const holds = await listLastingHolds(tx)
-    const free = ids.filter((id) => !holdOn(holds, { run: id }))
+    const free = ids.filter((id) => !holdOn(holds, { runs: [id] }))
     const tasks = free.length === 0 ? [] : await store.lockDroppable(tx, free)
     if (tasks.length === 0) return 0
     const now = clock.now()
