@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { rmSync } from 'node:fs'
+import { hash } from 'node:crypto'
+import { readFileSync, rmSync } from 'node:fs'
 import { chmod, mkdir, mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -652,6 +653,18 @@ verifies(
     const { existsSync } = await import('node:fs')
     assert.equal(existsSync(path.join(scriptFolder, 'ran')), false)
     assert.deepEqual(ok(await admin.get<{ scripts: string[] }>('/tasks')).scripts, ['endless', 'nothing', 'raises'])
+    // What ran stands in the log before it ran, whatever became of it.
+    await sys.settle()
+    const started = ok(
+      await sys.admin.get<{ details: Record<string, unknown> }[]>('/audit/events?event_type=run.started'),
+    )
+    assert.deepEqual(
+      started.map(({ details }) => (details.intent as { script: string } | undefined)?.script).toReversed(),
+      ['nothing.py', 'raises.py', 'endless.py', undefined],
+    )
+    const { sha256: digest, sandbox, network } = started.at(-1)!.details.intent as Record<string, unknown>
+    assert.equal(digest, hash('sha256', readFileSync(path.join(scriptFolder, 'scripts/nothing.py')), 'hex'))
+    assert.deepEqual([sandbox, network], ['bubblewrap', false])
     // Code of the operators is for them, whichever way one comes.
     const body = { task: 'script.execute', taskData: { script_name: 'nothing' } }
     const refused = await (await withToken(sys, 'dev')).post('/dispatch', body)

@@ -44,9 +44,17 @@ export interface Handler {
   readonly lastSeenAt?: number | null
   /** Why its newest version cannot be used; the one before goes on. */
   readonly fault?: string | null
+  /**
+   * What exactly will be done, for the log, before it is done: of a handler whose effect is `irreversible`, on this server. `run` finds it as
+   * `ctx.intent`, and does that or nothing.
+   */
+  intent?(input: unknown): Promise<Intent | null>
   /** Does it; what it answers must be JSON. Stops when `ctx.signal` aborts: soon after, nobody waits for it any more. */
   run(input: unknown, ctx: TaskContext): Promise<unknown>
 }
+
+/** Which bytes will run and where they are kept, in the words of its handler. */
+export type Intent = Readonly<Record<string, string | boolean>>
 
 /** Who disabled a handler in a project, when and why. */
 export interface Disabled {
@@ -62,6 +70,8 @@ export interface TaskContext {
   readonly attempt: number
   /** The name of the handler. */
   readonly handler: string
+  /** What the log says will be done; null or left out where it says no more than the handler. */
+  readonly intent?: Intent | null
   /** When the attempt is out of time, by the server's clock; null if that is not known yet. */
   readonly endsAt: number | null
   /** Aborts on timeout, deadline, cancel, a lost lease, and when the server stops. */

@@ -11,7 +11,7 @@ import { type EagerLane, isFinal } from '../../runs/index.ts'
 import { type AttemptLog, createAttemptLog, type TakenLines } from './attempt-log.ts'
 import type { AtWork, Children } from './child.ts'
 import { type Costs, createCosts } from './cost.ts'
-import { type Handlers, type Outcome, Suspended, type TaskContext, TaskError } from './handler.ts'
+import { type Handlers, type Intent, type Outcome, Suspended, type TaskContext, TaskError } from './handler.ts'
 import { findHeldBack } from './hold.ts'
 import type { HttpHandler, HttpHandlers } from './http/http-handlers.ts'
 import { announce } from './intent.ts'
@@ -91,6 +91,8 @@ interface Work {
   /** Of its steps and children so far, under the first lease. Made with the first. */
   names: Set<string> | null
   startedAt: number | null
+  /** What it announced that it will do; null of most. */
+  intent: Intent | null
   events: number
   reason: Reason | null
   /** Children whose end it waits for: when it stops, it goes on when they have ended. Made with the first, as is what is under way. */
@@ -180,6 +182,7 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
       steps: 0,
       names: null,
       startedAt: null,
+      intent: null,
       events: row.event_count,
       reason: null,
       awaits: null,
@@ -272,11 +275,12 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
   async function run(work: Work): Promise<Ending> {
     const { row, lease } = work
     const handler = handlerOf(work)!
-    if (handler.sideEffect === 'irreversible') {
+    const input = await readInput(on, lease.project, row)
+    if (handler.sideEffect === 'irreversible' && work.reason === null) {
+      work.intent = (await handler.intent?.(input)) ?? null
       await inProject(lease.project, () => db.submit(intend, work))
       work.events++
     }
-    const input = await readInput(on, lease.project, row)
     if (work.reason !== null) throw stopOf(work.reason)
     limit(work, handler.waitsForPlace ? Number.POSITIVE_INFINITY : row.timeout_ms)
     const context = new Context(work, may)
@@ -359,7 +363,13 @@ export function createTaskLane(on: TaskLaneSettings): TaskLane {
     name: 'intend',
     async run(tx, all) {
       for (const work of all)
-        await announce(tx, { row: work.row, lease: work.lease, now: clock.now(), ckpt: on.notBefore() })
+        await announce(tx, {
+          row: work.row,
+          lease: work.lease,
+          now: clock.now(),
+          ckpt: on.notBefore(),
+          intent: work.intent,
+        })
       return all.map(() => null)
     },
   }
@@ -740,6 +750,10 @@ class Context implements TaskContext {
     work.abort ??= new AbortController()
     if (work.reason !== null) work.abort.abort(stopOf(work.reason))
     return work.abort.signal
+  }
+
+  get intent() {
+    return this.#work.intent
   }
 
   get traceparent() {

@@ -13,8 +13,10 @@ export function define<I extends TSchema>(on: {
   concurrency?: number
   sideEffect?: Handler['sideEffect']
   roles?: Handler['roles']
+  intent?(input: Static<I>): ReturnType<NonNullable<Handler['intent']>>
   run(input: Static<I>, context: TaskContext): Promise<unknown>
 }): Handler {
+  const { intent } = on
   return {
     source: 'builtin',
     queue: 'api',
@@ -24,6 +26,7 @@ export function define<I extends TSchema>(on: {
     ...on,
     input: on.input ?? null,
     output: on.output ?? null,
+    ...(intent ? { intent: (input: unknown) => intent(input as Static<I>) } : {}),
     // Its schema was checked when the task was dispatched, so the input has this type.
     run: (input, context) => on.run(input as Static<I>, context),
   }

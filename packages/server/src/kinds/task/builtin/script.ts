@@ -19,12 +19,13 @@ export const scriptExecute = (scripts: Scripts | null, on: { timeoutSeconds: num
     sideEffect: 'irreversible',
     // It is code of the operators, with whatever the sandbox of this host allows.
     roles: ['ops', 'admin'],
-    async run({ script_name, args }, { runId, signal, log }) {
+    intent: async ({ script_name }) => (script_name && scripts ? scripts.intent(script_name) : null),
+    async run({ script_name, args }, { runId, signal, log, intent = null }) {
       if (!script_name) throw new TaskError('SCRIPT_NAME_MISSING', 'script_name is required', { retryable: false })
       if (!scripts)
         throw new TaskError('SCRIPTS_OFF', 'Scripts are off: set WRIT_SCRIPTS_DIR to the folder that holds them', {
           retryable: false,
         })
-      return scripts.run(script_name, args ?? {}, { taskId: runId, signal, log })
+      return scripts.run(script_name, args ?? {}, { taskId: runId, signal, log, intent })
     },
   })

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { hash } from 'node:crypto'
 import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -69,6 +70,24 @@ for (const tier of ['bubblewrap', 'process'] as const satisfies Tier[]) {
       const { result, lines } = await run('answer', { name: '王力' })
       assert.deepEqual(result, { name: '王力', id: 'task-1' })
       assert.deepEqual(lines, ['--- Script answer started ---', '[SCRIPT_LOG] hello', '--- Script answer finished ---'])
+    })
+
+    test('says which bytes it will run and in what, and runs no others', async () => {
+      const file = path.join(folder, 'scripts', 'deploys.py')
+      await writeFile(file, files['falsy.py']!)
+      const intent = await scripts.intent('deploys')
+      assert.deepEqual(intent, {
+        script: 'deploys.py',
+        sha256: hash('sha256', files['falsy.py']!, 'hex'),
+        sandbox: tier,
+        network: tier === 'process',
+      })
+      const on = { taskId: 't', signal: started.signal, log: () => {}, intent }
+      assert.equal(await scripts.run('deploys', {}, on), 0)
+      await writeFile(file, files['nothing.py']!)
+      await assert.rejects(scripts.run('deploys', {}, on), refused('SCRIPT_CHANGED', /^The script deploys was changed/))
+      for (const name of ['evil', '../evil', 'linked', '']) assert.equal(await scripts.intent(name), null)
+      await rm(file)
     })
 
     test('an async script, a falsy result, and none', async () => {

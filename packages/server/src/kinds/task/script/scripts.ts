@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { hash } from 'node:crypto'
 import { copyFile, lstat, mkdtemp, readdir, readFile, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { Readable } from 'node:stream'
 import { alteredNumber } from '@writ/api/exact-numbers'
-import { TaskError } from '../handler.ts'
+import { type Intent, TaskError } from '../handler.ts'
 import { resultAltered } from '../outcome.ts'
 import { INFO_FD, type Sandbox } from './sandbox.ts'
 
@@ -22,14 +23,27 @@ export interface Scripts {
   /** Names that can be run, in order. */
   list(): Promise<string[]>
   /**
-   * Runs the script of this name with these arguments, and answers what it returned.
-   * Throws TaskError: SCRIPT_NAME_INVALID, SCRIPT_UNKNOWN, SCRIPT_FAILED, SCRIPT_TIMEOUT, SCRIPT_RESULT_INVALID.
+   * Which file the script of this name is, the digest of its bytes as they are now, and what will hold it; null if there is none. What
+   * it reads beside itself is not told.
+   */
+  intent(name: string): Promise<ScriptIntent | null>
+  /**
+   * Runs the script of this name with these arguments, and answers what it returned. `intent`: what was announced; other bytes do not run.
+   * Throws TaskError: SCRIPT_NAME_INVALID, SCRIPT_UNKNOWN, SCRIPT_CHANGED, SCRIPT_FAILED, SCRIPT_TIMEOUT, SCRIPT_RESULT_INVALID.
    */
   run(
     name: string,
     args: Record<string, unknown>,
-    on: { taskId: string; signal: AbortSignal; log(line: string): void },
+    on: { taskId: string; signal: AbortSignal; log(line: string): void; intent?: Intent | null },
   ): Promise<unknown>
+}
+
+/** `sandbox`: the tier that holds it. */
+export interface ScriptIntent extends Intent {
+  readonly script: string
+  readonly sha256: string
+  readonly sandbox: string
+  readonly network: boolean
 }
 
 export interface ScriptSettings {
@@ -70,7 +84,18 @@ export function createScripts(settings: ScriptSettings, sandbox: Sandbox): Scrip
         .sort()
     },
 
-    async run(name, args, { taskId, signal, log }) {
+    async intent(name) {
+      const script = await find(name).catch((error: unknown) => {
+        if (error instanceof TaskError) return undefined
+        throw error
+      })
+      if (script === undefined) return null
+      // The tier of another user sees the network whatever is set.
+      const network = settings.network || sandbox.tier !== 'bubblewrap'
+      return { script: path.basename(script), sha256: await digestOf(script), sandbox: sandbox.tier, network }
+    },
+
+    async run(name, args, { taskId, signal, log, intent = null }) {
       const script = await find(name)
       const leave = await slots.enter(signal)
       // Stopped below, the folder stays until the system cleans its temporary files; nothing refers to it.
@@ -78,6 +103,9 @@ export function createScripts(settings: ScriptSettings, sandbox: Sandbox): Scrip
       try {
         await writeFile(path.join(workDir, 'input.json'), JSON.stringify(args), { mode: 0o644 })
         await sandbox.lend(workDir)
+        // Other bytes may be put there at any time; between here and the interpreter's own reading are some milliseconds.
+        if (intent !== null && intent.sha256 !== (await digestOf(script)))
+          throw new TaskError('SCRIPT_CHANGED', `The script ${name} was changed after the log had said what would run`)
         return await execute({ name, script, workDir, taskId, signal, log })
       } finally {
         await rm(workDir, { recursive: true, force: true })
@@ -115,6 +143,8 @@ export function createScripts(settings: ScriptSettings, sandbox: Sandbox): Scrip
     return resultIn(path.join(on.workDir, 'output.json'))
   }
 }
+
+const digestOf = async (file: string): Promise<string> => hash('sha256', await readFile(file), 'hex')
 
 /** What the script left. The folder was the script's: a link in it could lead to any file, so only a plain file is read. */
 async function resultIn(file: string): Promise<unknown> {
