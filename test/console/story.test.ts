@@ -41,6 +41,9 @@ test('two people take a ticket from a promise to a bundle that verifies without 
 
   // The other page hears of it by itself.
   await asks.locator('h1 .state-approved').waitFor()
+  // Whoever does not see it is told.
+  const told = asks.locator('.page > .unseen[role=status]')
+  await comesTo(() => told.textContent(), 'Approved')
   await asks.getByRole('button', { name: 'Start a proof' }).click()
   await asks.getByRole('dialog').getByRole('button', { name: 'Start a proof' }).click()
   await asks.getByText('It waits for files').waitFor()
@@ -48,6 +51,7 @@ test('two people take a ticket from a promise to a bundle that verifies without 
     .locator('.dropzone input[type=file]')
     .setInputFiles(['access-switch.cfg', 'core-switch.json'].map((name) => path.join(examples, name)))
   await asks.locator('h1 .state-done').waitFor()
+  await comesTo(() => told.textContent(), 'Done')
   await asks.getByRole('button', { name: 'access-switch.cfg', exact: true }).click()
   await asks.getByText('The bytes are those that were recorded.').waitFor()
   await asks.getByText('hostname').first().waitFor()

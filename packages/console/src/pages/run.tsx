@@ -1,7 +1,7 @@
 import { Button } from '@mantine/core'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useNavigate, useParams } from '@tanstack/react-router'
-import type { RunDetail } from '@writ/api'
+import type { RunDetail, RunState } from '@writ/api'
 import { WritError } from '@writ/sdk'
 import { type ReactNode, useEffect, useState } from 'react'
 import { useTranslation } from 'react-i18next'
@@ -10,7 +10,18 @@ import { paths } from '../app/page-settings.ts'
 import { useSession } from '../app/session.tsx'
 import { Artifacts } from '../parts/artifacts.tsx'
 import { Ask } from '../parts/ask.tsx'
-import { Facts, Mono, Page, Person, RunStateBadge, Section, shownState, Time, toneOf } from '../parts/bits.tsx'
+import {
+  Facts,
+  Mono,
+  Page,
+  Person,
+  RunStateBadge,
+  Section,
+  shownState,
+  Time,
+  toneOf,
+  wordOfRun,
+} from '../parts/bits.tsx'
 import { Broken } from '../parts/broken.tsx'
 import { Bundle } from '../parts/bundle.tsx'
 import { Entries } from '../parts/entries.tsx'
@@ -78,6 +89,7 @@ function Whole({ run, back }: { run: RunDetail; back: ReactNode }) {
     <Page
       name={name}
       state={shownState(run.state, run.verdict)}
+      stateWord={t(wordOfRun(run.state, run.verdict))}
       above={back}
       title={
         <>
@@ -233,9 +245,9 @@ function Actions({ run }: { run: RunDetail }) {
 /** The states of this run and how it came from one to the next. */
 function StateDiagram({ run }: { run: RunDetail }) {
   const { t, i18n } = useTranslation()
-  const steps = [
+  const steps: { state: RunState; at: string }[] = [
     { state: 'pending', at: run.created_at },
-    ...(run.started_at ? [{ state: 'running', at: run.started_at }] : []),
+    ...(run.started_at ? [{ state: 'running' as const, at: run.started_at }] : []),
     ...(run.state !== 'pending' && run.state !== 'running'
       ? [{ state: run.state, at: run.completed_at ?? run.updated_at }]
       : []),

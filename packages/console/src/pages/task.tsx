@@ -8,7 +8,7 @@ import { useTranslation } from 'react-i18next'
 import { duration, usd } from '../app/format.ts'
 import { useSession } from '../app/session.tsx'
 import { Ask } from '../parts/ask.tsx'
-import { Facts, Mono, Page, Person, RunStateBadge, Section, Time, toneOf } from '../parts/bits.tsx'
+import { Facts, Mono, Page, Person, RunStateBadge, Section, Time, toneOf, wordOfRun } from '../parts/bits.tsx'
 import { Bundle } from '../parts/bundle.tsx'
 import { Entries } from '../parts/entries.tsx'
 import { Go } from '../parts/go.tsx'
@@ -67,6 +67,7 @@ function Whole({ task, readAt, back }: { task: TaskDetail; readAt: number; back:
     <Page
       name={name}
       state={task.state}
+      stateWord={t(wordOfRun(task.state))}
       above={back}
       title={
         <>

@@ -90,6 +90,7 @@ function Whole({ ticket, back }: { ticket: Ticket; back: ReactNode }) {
     <Page
       name={`#${ticket.number} ${plainText(ticket.title)}`}
       state={ticket.status}
+      stateWord={t(`ticketStatus.${ticket.status}`)}
       above={back}
       title={
         <>

@@ -1,4 +1,5 @@
 import { Tooltip } from '@mantine/core'
+import type { Run, RunState } from '@writ/api'
 import { type ReactNode, useEffect, useState } from 'react'
 import { useTranslation } from 'react-i18next'
 import { SLACK_MS, now as serverNow } from '../app/clock.ts'
@@ -125,10 +126,16 @@ export const shownState = (state: string, verdict?: string | null): string =>
 export const toneOf = (shown: string): string =>
   shown === 'completed' ? '' : shown === 'failed' || shown === 'timeout' ? 'summary-bad' : 'summary-off'
 
-export function RunStateBadge({ state, verdict }: { state: string; verdict?: string | null }) {
+/** The words of a run's state, or of what was found. */
+export const wordOfRun = (
+  state: RunState,
+  verdict: Run['verdict'] = null,
+): `verdict.${NonNullable<Run['verdict']>}` | `runState.${RunState}` =>
+  state === 'completed' && verdict !== null ? `verdict.${verdict}` : `runState.${state}`
+
+export function RunStateBadge({ state, verdict }: { state: RunState; verdict?: Run['verdict'] }) {
   const { word } = useHere()
-  const judged = state === 'completed' && (verdict === 'failed' || verdict === 'passed')
-  return State({ of: shownState(state, verdict), word: word(judged ? `verdict.${verdict}` : `runState.${state}`) })
+  return State({ of: shownState(state, verdict), word: word(wordOfRun(state, verdict)) })
 }
 
 export function TicketBadge({ status }: { status: string }) {
@@ -174,16 +181,30 @@ export function ActsHead() {
   )
 }
 
+/** Tells whoever does not see it what a state has become since the page was opened: a check of evidence ends while one waits. */
+function NewState({ word }: { word: string }) {
+  const [first] = useState(word)
+  const [isOther, setOther] = useState(false)
+  if (!isOther && word !== first) setOther(true)
+  return (
+    <p className="unseen" role="status">
+      {isOther && word}
+    </p>
+  )
+}
+
 /** A heading with what can be done beside it. The tab is called `name`, and shows the state of what the page is about. */
 export function Page(props: {
   title: ReactNode
   name: string
   state?: string | undefined
+  /** The state in words: told when it becomes another. */
+  stateWord?: string
   actions?: ReactNode
   children: ReactNode
   above?: ReactNode
 }) {
-  const { title, name, state, actions, children, above } = props
+  const { title, name, state, stateWord, actions, children, above } = props
   useTabIcon(state, state === undefined ? undefined : iconOf(state))
   useEffect(() => {
     document.title = `${name} · Writ`
@@ -195,6 +216,7 @@ export function Page(props: {
         <h1>{title}</h1>
         {actions !== undefined && <div className="actions">{actions}</div>}
       </div>
+      {stateWord !== undefined && <NewState word={stateWord} />}
       {children}
     </div>
   )
