@@ -3,7 +3,7 @@ import { type Database, INSTANCE, type RequestMark } from '../platform/db/index.
 import { ifThere } from '../platform/if-there.ts'
 import { type Actor, appendUnfenced, SYSTEM } from './append.ts'
 import { type Continuation, sizeOfNote } from './continuation.ts'
-import { openDayFiles } from './day-files.ts'
+import { type DayFiles, openDayFiles } from './day-files.ts'
 import { type AuditFolders, dayFolder, logFolder, readLogText, signerStateFile } from './folders.ts'
 import { loadLogVkeys } from './log-keys.ts'
 import { CHECKPOINT } from './log-store.ts'
@@ -139,12 +139,17 @@ export async function rebuildDayFiles(
   project: string,
   slug: string | undefined,
 ): Promise<void> {
-  const days = await openDayFiles(dayFolder(folders, project, slug))
+  await writeClosedLogs(db, await openDayFiles(dayFolder(folders, project, slug)), project)
+}
+
+/** Writes what day files lack of closed logs; nothing, unless they were lost or are being made anew. */
+export async function writeClosedLogs(db: Database, days: DayFiles, project: string): Promise<void> {
+  const { shard, index } = days.cursor
   const logs = (await db.sequence(logRows.listAllLogs)).filter(
-    (log) => log.project_id === project && log.closed_at !== null,
+    (log) => log.project_id === project && log.closed_at !== null && log.dropped_at === null && log.shard >= shard,
   )
   for (const log of logs) {
-    for (let from = 0; from < log.size; ) {
+    for (let from = log.shard === shard ? index : 0; from < log.size; ) {
       const rows = await db.sequence((tx) => logRows.listPlacedRows(tx, log, from, PAGE))
       if (rows.length === 0) break
       from += rows.length
