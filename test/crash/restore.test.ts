@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -198,6 +198,72 @@ test('what a server takes away while it is backed up ends no backup, and takes n
   assert.equal(await readFile(fileOf(path.join(target, 'log/_instance'), 'entries/000'), 'utf8'), 'full')
   const projects = saved.filter((name) => /entries\/000\.p\/\d+$/.test(name))
   assert.equal(projects.length, 1, 'the tiles of the other log')
+})
+
+test('a key that is rotated while it is copied is in the backup with the list that names it, and day files that go end no backup', async () => {
+  const { folder, from } = await withArtifacts(['kept'])
+  const [target, to] = [path.join(folder, 'backup'), await prepareWrit({ folder: await makeFolder() })]
+  const rotated = new Set<string>()
+  const day = path.join(from.dataDir, 'audit', 'audit_1999-12-31.jsonl')
+  writeFileSync(day, '')
+  const signal = Object.assign(new AbortController().signal, {
+    throwIfAborted() {
+      const done = (name: string) =>
+        existsSync(path.join(`${target}.partial`, name)) && !rotated.has(name) && rotated.add(name)
+      const key = existsSync(`${target}.partial/keys`)
+        ? readdirSync(`${target}.partial/keys`).find((name) => /^attestation-.*pem$/.test(name))
+        : undefined
+      // Between the key and the list: as a rotation leaves both.
+      if (key && done(path.join('keys', key)) && rotated.size === 1) {
+        const keys = path.join(from.dataDir, 'keys')
+        const other = readdirSync(path.join(folder, 'other'))
+        for (const name of other)
+          writeFileSync(path.join(keys, name), readFileSync(path.join(folder, 'other', name)), { mode: 0o600 })
+        rmSync(path.join(keys, key))
+      }
+      if (existsSync(`${target}.partial/audit`)) rmSync(day, { force: true })
+    },
+  })
+  // A second key and the list with both, as a rotation of this server makes them.
+  await from.start()
+  await from.login()
+  const names = () => readdirSync(path.join(from.dataDir, 'keys')).filter((name) => /^attestation[-.]/.test(name))
+  const saved = new Map(names().map((name) => [name, readFileSync(path.join(from.dataDir, 'keys', name))]))
+  assert.equal((await from.call('POST', '/keys/rotate', { purpose: 'attestation' })).status, 200)
+  await from.stop()
+  await mkdir(path.join(folder, 'other'))
+  for (const name of names()) {
+    await cp(path.join(from.dataDir, 'keys', name), path.join(folder, 'other', name))
+    await rm(path.join(from.dataDir, 'keys', name))
+  }
+  for (const [name, bytes] of saved) writeFileSync(path.join(from.dataDir, 'keys', name), bytes, { mode: 0o600 })
+  await backup({ ...place(from), to: target, signal })
+  await restore({ ...place(to), from: target })
+  await to.start()
+  await to.login()
+  await open(to, 1, 'after')
+  await to.stop()
+  await verified(to)
+})
+
+test('a log that is dropped while it is backed up ends the backup, which would have its rows and not its tiles', async () => {
+  const { folder, from } = await withArtifacts(['kept'])
+  await from.start()
+  await from.login()
+  assert.equal((await from.call('POST', '/audit/logs/rotate', { reason: 'end of the year' })).status, 200)
+  await from.stop()
+  const target = path.join(folder, 'backup')
+  const signal = Object.assign(new AbortController().signal, {
+    throwIfAborted() {
+      if (!existsSync(`${target}.partial/database/writ.db`)) return
+      const db = new DatabaseSync(path.join(from.dataDir, 'writ.db'))
+      db.exec('update logs set dropped_at = 1 where closed_at is not null')
+      db.close()
+    },
+  })
+  await assert.rejects(backup({ ...place(from), to: target, signal }), /A log was dropped while this backup was made/)
+  assert.ok(!readdirSync(folder).some((name) => name.startsWith('backup')))
+  await backup({ ...place(from), to: target })
 })
 
 test('a database that was saved just after a log was opened, before its key was noted, is restored', async () => {
