@@ -310,17 +310,21 @@ test('a restore that was stopped before the logs were continued lets no server s
   }
 })
 
+/** Closes every log and opens the next, as a restore does that is stopped before it has published anything. */
+async function continueAll(writ: Writ, reason: string): Promise<void> {
+  const db = await openDatabase({ url: `sqlite:${path.join(writ.dataDir, 'writ.db')}` }, createFakeClock(Date.now()))
+  const at = (name: string) => path.join(writ.dataDir, name)
+  const folders = { log: at('log'), keys: at('keys'), signer: at('signer'), days: at('audit') }
+  for (const { project_id: project } of await db.sequence(listOpenLogs))
+    await continueLog({ db, folders, project, slug: undefined, operator: 'olga', reason, now: Date.now() })
+  await db.close()
+}
+
 test('a restore that was stopped before what continues the logs was published is finished, and they verify', async () => {
   const { target, to } = await backedUp()
   await assert.rejects(restore({ ...place(to), from: target, ...stopAt((size) => size) }), /^Error: stopped$/)
   // Committed, and then the power failed. Twice.
-  const db = await openDatabase({ url: `sqlite:${path.join(to.dataDir, 'writ.db')}` }, createFakeClock(Date.now()))
-  const at = (name: string) => path.join(to.dataDir, name)
-  const folders = { log: at('log'), keys: at('keys'), signer: at('signer'), days: at('audit') }
-  for (const round of ['first', 'second'])
-    for (const { project_id: project } of await db.sequence(listOpenLogs))
-      await continueLog({ db, folders, project, slug: undefined, operator: 'olga', reason: round, now: Date.now() })
-  await db.close()
+  for (const round of ['first', 'second']) await continueAll(to, round)
   const { continued } = await restore({ ...place(to), acceptLoss: true, reason: 'power' })
   assert.equal(continued.length, 2)
   await verified(to)
@@ -477,6 +481,42 @@ test('an older database under a longer log is refused, until the loss is accepte
     assert.equal((await verifyOffline(place(writ))).ok, true, 'an old partial tile proves nothing any more')
     await rm(path.join(log, project, '0', 'checkpoint'))
     assert.equal((await verifyOffline(place(writ))).code, 'CHECKPOINT_MISSING')
+  } finally {
+    await writ.stop()
+  }
+})
+
+test('logs that restores have closed are dropped, oldest first, and what is left verifies', async () => {
+  const folder = await makeFolder()
+  const writ = await prepareWrit({ folder })
+  const database = path.join(writ.dataDir, 'writ.db')
+  const keptDir = path.join(folder, 'kept')
+  try {
+    await writ.start()
+    await writ.login()
+    await open(writ, 3, 'kept')
+    await writ.stop()
+    await cp(database, path.join(folder, 'older.db'))
+    await writ.start()
+    await open(writ, 4, 'lost')
+    await writ.stop()
+    await verified(writ, keptDir)
+    await cp(path.join(folder, 'older.db'), database)
+    // Published beyond what the database knows; then, twice, a log that was closed before anything of it was published.
+    await restore({ ...place(writ), acceptLoss: true, reason: 'wrong volume mounted' })
+    await continueAll(writ, 'first')
+    await continueAll(writ, 'second')
+    await writ.start()
+    await writ.login()
+    await open(writ, 2, 'new')
+    for (const shard of [0, 1, 2]) {
+      const { body } = await writ.call('POST', `/audit/logs/${shard}/drop`, { reason: 'kept long enough' })
+      assert.equal(body.state, 'dropped', JSON.stringify(body))
+      const { body: report } = await writ.call('POST', '/audit/verify', {})
+      assert.deepEqual([report.ok, report.reason], [true, null], `log ${shard}`)
+    }
+    await writ.stop()
+    await verified(writ, keptDir)
   } finally {
     await writ.stop()
   }

@@ -211,7 +211,7 @@ function createPlayer(on: {
       const info = ok(await admin.get<LogInfo>('/audit/log', where))
       const kept = seen.get(info.origin)?.at(-1)?.note
       const report = ok(await admin.post<VerifyReport>('/audit/verify', kept ? { kept_checkpoint: kept } : {}, where))
-      assert.deepEqual([report.code, report.reason], [null, null], where.headers['x-project'])
+      assert.ok(report.ok, `${where.headers['x-project']}: ${report.code}, ${report.reason}`)
     }
     await offline('_instance')
     const { status, degraded = {} } = await readyz()

@@ -1,8 +1,9 @@
 import { readdir, readFile } from 'node:fs/promises'
+import { toBase64 } from '@writ/tlog'
 import { type Database, INSTANCE, type RequestMark } from '../platform/db/index.ts'
 import { ifThere } from '../platform/if-there.ts'
 import { type Actor, appendUnfenced, SYSTEM } from './append.ts'
-import { type Continuation, sizeOfNote } from './continuation.ts'
+import { type Continuation, openNote, sizeOfNote } from './continuation.ts'
 import { type DayFiles, openDayFiles } from './day-files.ts'
 import { type AuditFolders, dayFolder, logFolder, readLogText, signerStateFile } from './folders.ts'
 import { loadLogVkeys } from './log-keys.ts'
@@ -97,6 +98,9 @@ export async function continueLog(on: {
     // First, because it waits for whoever places rows in it: behind it nobody does.
     if (!(await logRows.closeLog(tx, { ...old, ...seen }, { size: kept, now })))
       throw new LogBusy('another server writes it')
+    // What is left of a log when it is dropped is its line: it has the end that the next log names.
+    const end = openNote(note)
+    if (end) await logRows.setCheckpoint(tx, old, toBase64(end.root), note)
     await logRows.releaseRows(tx, old, kept)
     // Saved just after a log was opened, a database knows no key of it, while it was published: its key is beside its files.
     const [vkey] = old.vkey === null && note !== '' ? await loadLogVkeys(folders.keys, old.origin) : []
