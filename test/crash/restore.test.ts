@@ -486,6 +486,31 @@ test('an older database under a longer log is refused, until the loss is accepte
   }
 })
 
+test('the database of a backup in the place of the one that was restored from it and went on is refused', async () => {
+  const { target, to } = await backedUp()
+  try {
+    await restore({ ...place(to), from: target })
+    await to.start()
+    await to.login()
+    await open(to, 2, 'after')
+    await to.stop()
+    await cp(path.join(target, 'database', 'writ.db'), path.join(to.dataDir, 'writ.db'))
+    assert.match(await to.refusal(), /an older database was put in place[\s\S]*writ restore --accept-loss/)
+    const { continued } = await restore({ ...place(to), acceptLoss: true, reason: 'the wrong file' })
+    assert.ok(
+      continued.every(({ lost_entries }) => lost_entries > 0),
+      JSON.stringify(continued),
+    )
+    await to.start()
+    await to.login()
+    await open(to, 1, 'again')
+    await to.stop()
+    await verified(to)
+  } finally {
+    await to.stop()
+  }
+})
+
 test('logs that restores have closed are dropped, oldest first, and what is left verifies', async () => {
   const folder = await makeFolder()
   const writ = await prepareWrit({ folder })

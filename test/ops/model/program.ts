@@ -54,6 +54,7 @@ export function programOf(seed: number, options: { readonly length: number; read
   const maybe = (chance: number) => random() < chance
   const project = () => pick([0, 0, 0, 1] as const)
   const back = () => pick([0, 0, 0, 1, 1, 2, 3, 5, 8])
+  // What an operator does seldom comes often here: it is in what meets that something is overlooked.
   const kinds: (() => Order)[] = [
     ...repeated(10, () => ({ do: 'work', project: project(), tickets: 1 + below(4), proofs: below(2) }) as const),
     ...repeated(

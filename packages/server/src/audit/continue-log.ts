@@ -18,7 +18,7 @@ const PAGE = 5_000
 export interface LogAhead {
   readonly project: string
   readonly origin: string
-  /** Entries that the world may have seen: of the published checkpoint or of the signer's memory, whichever is more. */
+  /** Entries that the world may have seen: of the published checkpoint or of the signer's memory, whichever is more, and of logs after it. */
   readonly published: number
   readonly stored: number
 }
@@ -45,7 +45,21 @@ export async function findLogsAhead(db: Database, folders: AuditFolders): Promis
 async function loadLastCheckpoint(folders: AuditFolders, log: store.Log): Promise<{ note: string; published: number }> {
   const note = await readLogText(folders, log, CHECKPOINT)
   const memory = /"size":(\d+)/.exec(await ifThere(readFile(signerStateFile(folders, log.origin), 'utf8'), ''))
-  return { note, published: Math.max(sizeOfNote(note), Number(memory?.[1] ?? 0)) }
+  const own = Math.max(sizeOfNote(note), Number(memory?.[1] ?? 0))
+  return { note, published: own + (await loadSizeBehind(folders, log)) }
+}
+
+/**
+ * Entries of published logs of a project behind one that is open: a database that calls it open is older than they are, also where nothing
+ * was added to it before it was closed, as a restore closes it.
+ */
+async function loadSizeBehind(folders: AuditFolders, { project_id, shard }: store.Log): Promise<number> {
+  let entries = 0
+  for (let next = shard + 1; ; next++) {
+    const size = sizeOfNote(await readLogText(folders, { project_id, shard: next }, CHECKPOINT))
+    if (size === 0) return entries
+    entries += size
+  }
 }
 
 export interface ContinuedLog extends Continuation {
