@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -200,6 +200,72 @@ test('what a server takes away while it is backed up ends no backup, and takes n
   assert.equal(projects.length, 1, 'the tiles of the other log')
 })
 
+test('a key that is rotated while it is copied is in the backup with the list that names it, and day files that go end no backup', async () => {
+  const { folder, from } = await withArtifacts(['kept'])
+  const [target, to] = [path.join(folder, 'backup'), await prepareWrit({ folder: await makeFolder() })]
+  const rotated = new Set<string>()
+  const day = path.join(from.dataDir, 'audit', 'audit_1999-12-31.jsonl')
+  writeFileSync(day, '')
+  const signal = Object.assign(new AbortController().signal, {
+    throwIfAborted() {
+      const done = (name: string) =>
+        existsSync(path.join(`${target}.partial`, name)) && !rotated.has(name) && rotated.add(name)
+      const key = existsSync(`${target}.partial/keys`)
+        ? readdirSync(`${target}.partial/keys`).find((name) => /^attestation-.*pem$/.test(name))
+        : undefined
+      // Between the key and the list: as a rotation leaves both.
+      if (key && done(path.join('keys', key)) && rotated.size === 1) {
+        const keys = path.join(from.dataDir, 'keys')
+        const other = readdirSync(path.join(folder, 'other'))
+        for (const name of other)
+          writeFileSync(path.join(keys, name), readFileSync(path.join(folder, 'other', name)), { mode: 0o600 })
+        rmSync(path.join(keys, key))
+      }
+      if (existsSync(`${target}.partial/audit`)) rmSync(day, { force: true })
+    },
+  })
+  // A second key and the list with both, as a rotation of this server makes them.
+  await from.start()
+  await from.login()
+  const names = () => readdirSync(path.join(from.dataDir, 'keys')).filter((name) => /^attestation[-.]/.test(name))
+  const saved = new Map(names().map((name) => [name, readFileSync(path.join(from.dataDir, 'keys', name))]))
+  assert.equal((await from.call('POST', '/keys/rotate', { purpose: 'attestation' })).status, 200)
+  await from.stop()
+  await mkdir(path.join(folder, 'other'))
+  for (const name of names()) {
+    await cp(path.join(from.dataDir, 'keys', name), path.join(folder, 'other', name))
+    await rm(path.join(from.dataDir, 'keys', name))
+  }
+  for (const [name, bytes] of saved) writeFileSync(path.join(from.dataDir, 'keys', name), bytes, { mode: 0o600 })
+  await backup({ ...place(from), to: target, signal })
+  await restore({ ...place(to), from: target })
+  await to.start()
+  await to.login()
+  await open(to, 1, 'after')
+  await to.stop()
+  await verified(to)
+})
+
+test('a log that is dropped while it is backed up ends the backup, which would have its rows and not its tiles', async () => {
+  const { folder, from } = await withArtifacts(['kept'])
+  await from.start()
+  await from.login()
+  assert.equal((await from.call('POST', '/audit/logs/rotate', { reason: 'end of the year' })).status, 200)
+  await from.stop()
+  const target = path.join(folder, 'backup')
+  const signal = Object.assign(new AbortController().signal, {
+    throwIfAborted() {
+      if (!existsSync(`${target}.partial/database/writ.db`)) return
+      const db = new DatabaseSync(path.join(from.dataDir, 'writ.db'))
+      db.exec('update logs set dropped_at = 1 where closed_at is not null')
+      db.close()
+    },
+  })
+  await assert.rejects(backup({ ...place(from), to: target, signal }), /A log was dropped while this backup was made/)
+  assert.ok(!readdirSync(folder).some((name) => name.startsWith('backup')))
+  await backup({ ...place(from), to: target })
+})
+
 test('a database that was saved just after a log was opened, before its key was noted, is restored', async () => {
   const { folder, target, to } = await backedUp()
   await rm(target, { recursive: true })
@@ -244,17 +310,21 @@ test('a restore that was stopped before the logs were continued lets no server s
   }
 })
 
+/** Closes every log and opens the next, as a restore does that is stopped before it has published anything. */
+async function continueAll(writ: Writ, reason: string): Promise<void> {
+  const db = await openDatabase({ url: `sqlite:${path.join(writ.dataDir, 'writ.db')}` }, createFakeClock(Date.now()))
+  const at = (name: string) => path.join(writ.dataDir, name)
+  const folders = { log: at('log'), keys: at('keys'), signer: at('signer'), days: at('audit') }
+  for (const { project_id: project } of await db.sequence(listOpenLogs))
+    await continueLog({ db, folders, project, slug: undefined, operator: 'olga', reason, now: Date.now() })
+  await db.close()
+}
+
 test('a restore that was stopped before what continues the logs was published is finished, and they verify', async () => {
   const { target, to } = await backedUp()
   await assert.rejects(restore({ ...place(to), from: target, ...stopAt((size) => size) }), /^Error: stopped$/)
   // Committed, and then the power failed. Twice.
-  const db = await openDatabase({ url: `sqlite:${path.join(to.dataDir, 'writ.db')}` }, createFakeClock(Date.now()))
-  const at = (name: string) => path.join(to.dataDir, name)
-  const folders = { log: at('log'), keys: at('keys'), signer: at('signer'), days: at('audit') }
-  for (const round of ['first', 'second'])
-    for (const { project_id: project } of await db.sequence(listOpenLogs))
-      await continueLog({ db, folders, project, slug: undefined, operator: 'olga', reason: round, now: Date.now() })
-  await db.close()
+  for (const round of ['first', 'second']) await continueAll(to, round)
   const { continued } = await restore({ ...place(to), acceptLoss: true, reason: 'power' })
   assert.equal(continued.length, 2)
   await verified(to)
@@ -411,6 +481,67 @@ test('an older database under a longer log is refused, until the loss is accepte
     assert.equal((await verifyOffline(place(writ))).ok, true, 'an old partial tile proves nothing any more')
     await rm(path.join(log, project, '0', 'checkpoint'))
     assert.equal((await verifyOffline(place(writ))).code, 'CHECKPOINT_MISSING')
+  } finally {
+    await writ.stop()
+  }
+})
+
+test('the database of a backup in the place of the one that was restored from it and went on is refused', async () => {
+  const { target, to } = await backedUp()
+  try {
+    await restore({ ...place(to), from: target })
+    await to.start()
+    await to.login()
+    await open(to, 2, 'after')
+    await to.stop()
+    await cp(path.join(target, 'database', 'writ.db'), path.join(to.dataDir, 'writ.db'))
+    assert.match(await to.refusal(), /an older database was put in place[\s\S]*writ restore --accept-loss/)
+    const { continued } = await restore({ ...place(to), acceptLoss: true, reason: 'the wrong file' })
+    assert.ok(
+      continued.every(({ lost_entries }) => lost_entries > 0),
+      JSON.stringify(continued),
+    )
+    await to.start()
+    await to.login()
+    await open(to, 1, 'again')
+    await to.stop()
+    await verified(to)
+  } finally {
+    await to.stop()
+  }
+})
+
+test('logs that restores have closed are dropped, oldest first, and what is left verifies', async () => {
+  const folder = await makeFolder()
+  const writ = await prepareWrit({ folder })
+  const database = path.join(writ.dataDir, 'writ.db')
+  const keptDir = path.join(folder, 'kept')
+  try {
+    await writ.start()
+    await writ.login()
+    await open(writ, 3, 'kept')
+    await writ.stop()
+    await cp(database, path.join(folder, 'older.db'))
+    await writ.start()
+    await open(writ, 4, 'lost')
+    await writ.stop()
+    await verified(writ, keptDir)
+    await cp(path.join(folder, 'older.db'), database)
+    // Published beyond what the database knows; then, twice, a log that was closed before anything of it was published.
+    await restore({ ...place(writ), acceptLoss: true, reason: 'wrong volume mounted' })
+    await continueAll(writ, 'first')
+    await continueAll(writ, 'second')
+    await writ.start()
+    await writ.login()
+    await open(writ, 2, 'new')
+    for (const shard of [0, 1, 2]) {
+      const { body } = await writ.call('POST', `/audit/logs/${shard}/drop`, { reason: 'kept long enough' })
+      assert.equal(body.state, 'dropped', JSON.stringify(body))
+      const { body: report } = await writ.call('POST', '/audit/verify', {})
+      assert.deepEqual([report.ok, report.reason], [true, null], `log ${shard}`)
+    }
+    await writ.stop()
+    await verified(writ, keptDir)
   } finally {
     await writ.stop()
   }

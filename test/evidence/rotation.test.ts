@@ -71,6 +71,16 @@ holds('a log that was closed and continued is followed to the one that is open, 
   assert.deepEqual([again.code, again.said.followed, again.said.continues.size], [0, [], next.said.size])
 })
 
+holds('a log is closed, and its successor named, also after who closed one before was erased', async (sys) => {
+  const leaver = await sys.hire('leaver', 'admin')
+  ok(await leaver.post('/audit/logs/rotate', { reason: 'end of the year' }))
+  ok(await sys.admin.patch(`/users/${leaver.id}`, { is_active: false }))
+  ok(await sys.admin.post(`/users/${leaver.id}/erase`, { ground: 'GDPR Art. 17, request 2026-11' }))
+  const { opened } = await rotate(sys)
+  assert.equal(opened.origin, await originOf(sys))
+  assert.ok(opened.vkey.startsWith(`${opened.origin}+`), opened.vkey)
+})
+
 holds('of rotations at the same time each closes a log that names the next, or is refused', async (sys) => {
   await open(sys, 'First')
   const answers = []

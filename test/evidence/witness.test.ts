@@ -4,7 +4,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, test } from 'node:test'
-import type { Keys, LogAnchor, LogInfo } from '@writ/api'
+import type { Keys, LogAnchor, LogInfo, Trail } from '@writ/api'
 import {
   decodeEntry,
   formatSubmission,
@@ -205,6 +205,42 @@ test('a witness that was away is asked again although the clock was set back mea
     await witness.stop()
   }
 })
+
+for (const backend of backends())
+  test(`a log that was closed stays anchored although the clock was set back behind its end (${backend.name})`, {
+    skip: backend.skip,
+  }, async () => {
+    const { sys: started, witness } = await withWitness((options) => backend.start({ ...options, fakeClock: true }))
+    await using sys = started
+    try {
+      sys.setClock(7_200_000)
+      const number = await openTicket(sys, 'in the log that is closed')
+      const anchoredOf = async () =>
+        ok(await sys.admin.get<Trail>(`/evidence/trail?subject=ticket&id=${number}`)).logs[0]!.anchored
+      await sys.settle()
+      const { closed } = ok(
+        await sys.admin.post<{ closed: { size: number } }>('/audit/logs/rotate', { reason: 'end of the year' }),
+      )
+      const pass = async () => {
+        sys.advance(61_000)
+        await openTicket(sys, 'later')
+        await sys.settle()
+      }
+      await until('what it ended with is anchored', async () => {
+        await pass()
+        return (await anchoredOf())?.size === closed.size
+      })
+      sys.setClock(-7_200_000)
+      const { size } = await describe(sys)
+      await until('the next is anchored further', async () => {
+        await pass()
+        return ((await describe(sys)).anchored?.size ?? 0) > size
+      })
+      assert.equal((await anchoredOf())?.size, closed.size)
+    } finally {
+      await witness.stop()
+    }
+  })
 
 test('clocks that differ are told of, and the cosignature counts', async () => {
   const { sys: started, witness } = await withWitness((options) => TestSystem.start({ ...options, fakeClock: true }))

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { existsSync, globSync, readFileSync } from 'node:fs'
+import { existsSync, globSync, readFileSync, rmSync } from 'node:fs'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { Project, SelfCheckReport, VerifyReport } from '@writ/api'
@@ -114,6 +114,32 @@ for (const backend of backends()) {
     await sys.employee.post('/tickets', { title: 'third-year' })
     await sys.settle()
     assert.deepEqual([(await verify(sys)).reason], [null])
+  })
+
+  test(`${backend.name}: day files that were lost are made again at the next start, of each log that is left`, {
+    skip: backend.skip,
+  }, async () => {
+    await using sys = await backend.start({ fakeClock: true })
+    const second = await sys.hire('second', 'admin')
+    for (const title of ['first-year', 'second-year', 'third-year']) {
+      await sys.employee.post('/tickets', { title })
+      await rotate(sys)
+      sys.advance(86_400_000)
+    }
+    await drop(sys, 0)
+    assert.equal((await drop(sys, 0, second)).body.state, 'dropped')
+    await sys.employee.post('/tickets', { title: 'fourth-year' })
+    await sys.stop()
+    const before = dayFiles(sys)
+    rmSync(path.join(sys.folder, 'data/audit'), { recursive: true })
+    await sys.restart()
+    await sys.settle()
+    const after = dayFiles(sys)
+    assert.doesNotMatch(after, /first-year/)
+    for (const title of ['second-year', 'third-year', 'fourth-year']) assert.match(after, new RegExp(title))
+    assert.ok(after.length >= before.length)
+    assert.deepEqual([(await verify(sys)).reason], [null])
+    assert.equal((await sys.admin.post<SelfCheckReport>('/audit/self-check', { full: true })).body.ok, true)
   })
 
   test(`${backend.name}: a log that somebody deleted without dropping it is found`, {

@@ -79,6 +79,14 @@ for (const backend of backends()) {
     await execute(sys, `update audit_events set actor_username = 'mallory' where id = '${old.id}'`)
     const full = await check(true)
     assert.deepEqual([full.code, full.index, full.origin], ['ROW_CHANGED', old.log_index, origin])
+    // Nor is it right because the next one would not look there.
+    const next = await check()
+    assert.deepEqual([next.code, next.index, next.full], ['ROW_CHANGED', old.log_index, true])
+    assert.match((await ready()).degraded?.['self_check default'] ?? '', /ROW_CHANGED/)
+    await execute(sys, `update audit_events set actor_username = '${old.actor_username}' where id = '${old.id}'`)
+    assert.deepEqual([(await check()).reason], [null])
+    assert.equal((await ready()).degraded, undefined)
+    assert.equal((await check()).full, false)
   })
 
   test(`${backend.name}: the server checks by itself, also what was changed while it was stopped`, {
@@ -98,6 +106,11 @@ for (const backend of backends()) {
       (await readiness(sys)).degraded!['self_check default']!,
       /^PAYLOAD_CHANGED at entry \d+ of writ\.log\/[0-9a-f]{32}: /,
     )
+    // The next process knows of it, and tells of it no second time.
+    await sys.restart()
+    await until('the alarm is raised again', async () => (await readiness(sys)).degraded !== undefined)
+    assert.equal((await sys.admin.post<SelfCheckReport>('/audit/self-check', {})).body.ok, false)
+    assert.equal((await sys.admin.get<AuditEvent[]>('/audit/events?event_type=selfcheck.failed')).body.length, 1)
   })
 }
 

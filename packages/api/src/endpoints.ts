@@ -1471,7 +1471,7 @@ export const auditApi = {
     unrecorded: true,
     summary: 'Run the self-check now',
     description:
-      'What the server does by itself every hour: all that is new since the last check and a hundredth of the old, rows against entries, commitments and day files; with `full`, everything. With `Accept: text/event-stream` it says how far it is, as `/audit/verify` does; before it begins it waits for the check under way.',
+      'What the server does by itself every hour: all that is new since the last check and a hundredth of the old, rows against entries, commitments and day files; with `full`, and as long as a fault was found in the log and all of it not found right since, everything. With `Accept: text/event-stream` it says how far it is, as `/audit/verify` does; before it begins it waits for the check under way.',
     body: Type.Union([s.command({ full: Type.Optional(Type.Boolean()) }), Type.Null()]),
     reply: s.SelfCheckReport,
     example: {},

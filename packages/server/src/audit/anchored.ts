@@ -27,9 +27,8 @@ export async function findAnchored(db: Database, log: store.Log): Promise<Anchor
     const own: Anchored | null =
       log.cosigned === null ? null : { size: log.cosigned_size, via: 'log', note: log.cosigned }
     if (log.project_id === INSTANCE) return own
-    const until = log.closed_at ?? Number.MAX_SAFE_INTEGER
     for (const instance of await logRows.listCosignedOf(tx, INSTANCE)) {
-      const row = await logRows.findRecorded(tx, instance, log.project_id, instance.cosigned_size, until)
+      const row = await logRows.findRecorded(tx, instance, log, instance.cosigned_size)
       const state = row && parseRecordedState(toUtf8(row.event))
       if (!row || state?.origin !== log.origin) continue
       if (own && own.size >= state.size) return own

@@ -1,9 +1,10 @@
 import { readdir, readFile } from 'node:fs/promises'
+import { toBase64 } from '@writ/tlog'
 import { type Database, INSTANCE, type RequestMark } from '../platform/db/index.ts'
 import { ifThere } from '../platform/if-there.ts'
 import { type Actor, appendUnfenced, SYSTEM } from './append.ts'
-import { type Continuation, sizeOfNote } from './continuation.ts'
-import { openDayFiles } from './day-files.ts'
+import { type Continuation, openNote, sizeOfNote } from './continuation.ts'
+import { type DayFiles, openDayFiles } from './day-files.ts'
 import { type AuditFolders, dayFolder, logFolder, readLogText, signerStateFile } from './folders.ts'
 import { loadLogVkeys } from './log-keys.ts'
 import { CHECKPOINT } from './log-store.ts'
@@ -17,7 +18,7 @@ const PAGE = 5_000
 export interface LogAhead {
   readonly project: string
   readonly origin: string
-  /** Entries that the world may have seen: of the published checkpoint or of the signer's memory, whichever is more. */
+  /** Entries that the world may have seen: of the published checkpoint or of the signer's memory, whichever is more, and of logs after it. */
   readonly published: number
   readonly stored: number
 }
@@ -44,7 +45,21 @@ export async function findLogsAhead(db: Database, folders: AuditFolders): Promis
 async function loadLastCheckpoint(folders: AuditFolders, log: store.Log): Promise<{ note: string; published: number }> {
   const note = await readLogText(folders, log, CHECKPOINT)
   const memory = /"size":(\d+)/.exec(await ifThere(readFile(signerStateFile(folders, log.origin), 'utf8'), ''))
-  return { note, published: Math.max(sizeOfNote(note), Number(memory?.[1] ?? 0)) }
+  const own = Math.max(sizeOfNote(note), Number(memory?.[1] ?? 0))
+  return { note, published: own + (await loadSizeBehind(folders, log)) }
+}
+
+/**
+ * Entries of published logs of a project behind one that is open: a database that calls it open is older than they are, also where nothing
+ * was added to it before it was closed, as a restore closes it.
+ */
+async function loadSizeBehind(folders: AuditFolders, { project_id, shard }: store.Log): Promise<number> {
+  let entries = 0
+  for (let next = shard + 1; ; next++) {
+    const size = sizeOfNote(await readLogText(folders, { project_id, shard: next }, CHECKPOINT))
+    if (size === 0) return entries
+    entries += size
+  }
 }
 
 export interface ContinuedLog extends Continuation {
@@ -97,6 +112,9 @@ export async function continueLog(on: {
     // First, because it waits for whoever places rows in it: behind it nobody does.
     if (!(await logRows.closeLog(tx, { ...old, ...seen }, { size: kept, now })))
       throw new LogBusy('another server writes it')
+    // What is left of a log when it is dropped is its line: it has the end that the next log names.
+    const end = openNote(note)
+    if (end) await logRows.setCheckpoint(tx, old, toBase64(end.root), note)
     await logRows.releaseRows(tx, old, kept)
     // Saved just after a log was opened, a database knows no key of it, while it was published: its key is beside its files.
     const [vkey] = old.vkey === null && note !== '' ? await loadLogVkeys(folders.keys, old.origin) : []
@@ -139,12 +157,17 @@ export async function rebuildDayFiles(
   project: string,
   slug: string | undefined,
 ): Promise<void> {
-  const days = await openDayFiles(dayFolder(folders, project, slug))
+  await writeClosedLogs(db, await openDayFiles(dayFolder(folders, project, slug)), project)
+}
+
+/** Writes what day files lack of closed logs; nothing, unless they were lost or are being made anew. */
+export async function writeClosedLogs(db: Database, days: DayFiles, project: string): Promise<void> {
+  const { shard, index } = days.cursor
   const logs = (await db.sequence(logRows.listAllLogs)).filter(
-    (log) => log.project_id === project && log.closed_at !== null,
+    (log) => log.project_id === project && log.closed_at !== null && log.dropped_at === null && log.shard >= shard,
   )
   for (const log of logs) {
-    for (let from = 0; from < log.size; ) {
+    for (let from = log.shard === shard ? index : 0; from < log.size; ) {
       const rows = await db.sequence((tx) => logRows.listPlacedRows(tx, log, from, PAGE))
       if (rows.length === 0) break
       from += rows.length

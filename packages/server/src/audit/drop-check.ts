@@ -17,6 +17,19 @@ export interface DropCheck {
   end(): void
 }
 
+/**
+ * The last that was published of a log. That is more than its rows were where a restore closed it, and nothing where two did, one after
+ * the other.
+ */
+async function lastOf(log: Log, unfit: (reason: string) => Found): Promise<{ size: number }> {
+  if (log.checkpoint === null && log.size === 0) return { size: 0 }
+  if (log.checkpoint === null || log.vkey === null) throw unfit('its last checkpoint is gone')
+  const trust = { vkeys: [log.vkey], origin: log.origin, hash: sha256, verify: verifyEd25519 }
+  const opened = await openCheckpoint(log.checkpoint, trust)
+  if (!opened.ok || opened.checkpoint.size < log.size) throw unfit('its last checkpoint is not its own')
+  return opened.checkpoint
+}
+
 export function createDropCheck(firstRows: (shard: number, limit: number) => Promise<readonly LogRow[]>): DropCheck {
   const said = new Set<string>()
   const expected: Log[] = []
@@ -26,21 +39,19 @@ export function createDropCheck(firstRows: (shard: number, limit: number) => Pro
       const unfit = (reason: string) =>
         new Found({ code: 'LOG_DROPPED', reason: `${log.origin} was dropped, but ${reason}` })
       if (!next || log.closed_at === null) throw unfit('nothing continues it')
-      if (log.checkpoint === null || log.vkey === null) throw unfit('its last checkpoint is gone')
-      const trust = { vkeys: [log.vkey], origin: log.origin, hash: sha256, verify: verifyEd25519 }
-      const opened = await openCheckpoint(log.checkpoint, trust)
-      if (!opened.ok || opened.checkpoint.size !== log.size) throw unfit('its last checkpoint is not its own')
+      const { size } = await lastOf(log, unfit)
       for (const note of kept) {
         const seen = openNote(note)
         if (
           seen &&
-          (seen.size > log.size || (seen.size === log.size && note.split('\n')[2] !== log.checkpoint.split('\n')[2]))
+          (seen.size > size || (seen.size === size && note.split('\n')[2] !== log.checkpoint?.split('\n')[2]))
         )
           throw unfit('a kept checkpoint does not fit its end')
       }
       if (next.dropped_at === null) {
         const end = await findContinuation(log.origin, following, firstRows)
-        if (end?.last_checkpoint !== log.checkpoint) throw unfit(`${next.origin} does not begin with its end`)
+        if (end?.last_checkpoint !== (log.checkpoint ?? '') || end.restored_size !== log.size)
+          throw unfit(`${next.origin} does not begin with its end`)
       }
       expected.push(log)
     },

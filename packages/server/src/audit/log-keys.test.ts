@@ -70,6 +70,22 @@ test('the old key signs on beyond the overlap until the handing over is in the l
   assert.equal((await sign()).lines, 1)
 })
 
+test('an overlap that is over is so for good, whatever the clock is set to', async () => {
+  const { signer, reopen, sign, good, pems, at } = await open()
+  const { old, vkey } = await signer.keys.rotate(NOON, HOUR)
+  await signer.keys.handedOver(0)
+  at(HOUR)
+  await sign()
+  assert.equal(await pems(), 1)
+  at(HOUR - 5_000)
+  for (const by of [signer, await reopen()]) {
+    const { note, lines } = await sign(by)
+    assert.deepEqual([lines, await good(note, vkey), await good(note, old)], [1, true, false])
+  }
+  await signer.keys.rotate(NOON + HOUR - 5_000, 0)
+  assert.equal((await sign()).lines, 2)
+})
+
 test('another rotation waits for the end of the overlap', async () => {
   const { signer, reopen, sign, good } = await open()
   await signer.keys.rotate(NOON, HOUR)

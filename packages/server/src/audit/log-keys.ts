@@ -103,7 +103,7 @@ export function createLogKeys(keysDir: string, origin: string, after?: AfterStep
       const last = keys.length - 1
       const signing: Ed25519Key[] = []
       for (const [n, key] of keys.entries()) {
-        if (n === last || signsBeside(key, now)) signing.push(await keyOf(keys, n))
+        if (n === last || (signsBeside(key, now) && !isForgotten(keys, n))) signing.push(await keyOf(keys, n))
         // Its last signature was given. Stopped here, the file is removed at the next signature.
         else if (loaded.delete(key.vkey) || n === last - 1) await forget(fileOf(keys, n))
       }
@@ -112,7 +112,7 @@ export function createLogKeys(keysDir: string, origin: string, after?: AfterStep
     async rotate(now, overlapMs, mark) {
       const keys = await list()
       const old = keys.at(-1)!
-      if (keys.some((key) => key.until !== null && signsBeside(key, now)))
+      if (keys.some((key, n) => signsBeside(key, now) && !isForgotten(keys, n)))
         throw new LogError('KEY_ROTATION_UNDERWAY', `the overlap of the last rotation of ${origin} has not ended`)
       const key = generateEd25519Key()
       const id = keyId({ name: origin, type: SIGNATURE_ED25519, publicKey: key.publicKey }, sha256)
@@ -135,6 +135,11 @@ export function createLogKeys(keysDir: string, origin: string, after?: AfterStep
       const keys = await list()
       await save(keys.map((key, i) => (i === n ? { ...key, handed_over: true } : key)))
     },
+  }
+
+  /** Its overlap was over, by whichever clock, and is so for good, also where that clock was set back since. */
+  function isForgotten(keys: readonly LogKey[], n: number): boolean {
+    return keys[n]!.handed_over && readTextFile(fileOf(keys, n)) === null
   }
 
   async function forget(file: string): Promise<void> {

@@ -7,7 +7,7 @@ import type { Logger } from '../platform/log.ts'
 import { createTrouble } from '../platform/trouble.ts'
 import { type Actor, appendUnfenced, SYSTEM } from './append.ts'
 import { sizeOfNote } from './continuation.ts'
-import { type ContinuedLog, continueLog } from './continue-log.ts'
+import { type ContinuedLog, continueLog, writeClosedLogs } from './continue-log.ts'
 import { dayOf } from './day-file.ts'
 import { type DayFiles, openDayFiles } from './day-files.ts'
 import { eachParallel } from './durable-file.ts'
@@ -166,6 +166,8 @@ export function createSequencer(options: {
       const checkpoint = Buffer.from((await files.read(CHECKPOINT))!).toString()
       await db.sequence((tx) => logRows.setCheckpoint(tx, row, toBase64(files.published.root), checkpoint))
     }
+    // A folder of day files that was lost is made again whole, not only from the log that is open on.
+    if (days.cursor.shard < row.shard) await writeClosedLogs(db, days, row.project_id)
     const opened = { row, files, signer, days }
     await known?.files.close()
     open.set(row.project_id, opened)

@@ -163,27 +163,37 @@ export async function findOpenLogOf(tx: Tx, project: string): Promise<Log | unde
 export type RecordedRow = Omit<ProvenEvent, 'shard'>
 
 /**
- * The newest `project.checkpoint` of a project among the first `below` entries of a shard of the instance log. For one of a log that
- * was closed `until` is when: what is newer tells of the log that continues it.
+ * The newest `project.checkpoint` of a project's log among the first `below` entries of a shard of the instance log; of an open log it may
+ * tell of the one before. What is newer than the end of a closed log tells of the one that continues it.
  */
 export async function findRecorded(
   tx: Tx,
   instance: Pick<Log, 'project_id' | 'shard'>,
-  project: string,
+  log: Pick<Log, 'project_id' | 'origin' | 'closed_at'>,
   below: number,
-  until: number,
 ): Promise<RecordedRow | undefined> {
-  const rows = await tx.sql<RecordedRow>(
-    `select e.id, ${INDEX} as log_index, e.event_type, e.resource_id, e.entry, e.event, e.salt
-     from ${EVENTS_PLACED}
-     where e.project_id = ?1 and e.resource_type = 'log' and e.resource_id = ?3 and b.shard = ?2
-       and e.event_type = 'project.checkpoint'
-       and ${INDEX} < ?4 and e.timestamp <= ?5
-     order by e.id desc limit 1`,
-    [instance.project_id, instance.shard, project, below, until],
-  )
-  return rows[0]
+  const find = async (origin?: string) => {
+    const rows = await tx.sql<RecordedRow>(
+      `select e.id, ${INDEX} as log_index, e.event_type, e.resource_id, e.entry, e.event, e.salt
+       from ${EVENTS_PLACED}
+       where e.project_id = ?1 and e.resource_type = 'log' and e.resource_id = ?3 and b.shard = ?2
+         and e.event_type = 'project.checkpoint'
+         and ${INDEX} < ?4 and e.timestamp <= ?5 ${origin === undefined ? '' : 'and e.event like ?6'}
+       order by e.id desc limit 1`,
+      [
+        ...[instance.project_id, instance.shard, log.project_id, below, log.closed_at ?? Number.MAX_SAFE_INTEGER],
+        ...(origin === undefined ? [] : [`%${said(origin)}%`]),
+      ],
+    )
+    return rows[0]
+  }
+  const newest = await find()
+  if (!newest || log.closed_at === null || newest.event.includes(said(log.origin))) return newest
+  // The clock was set back after it was closed, so times do not tell the two apart. Looking into each is for when they do not.
+  return find(log.origin)
 }
+
+const said = (origin: string) => `"origin":"${origin}"`
 
 export async function setCheckpoint(
   tx: Tx,

@@ -201,11 +201,10 @@ async function findContinuation(
     .find((one): one is { new_origin: string; asked_by: RequestMark } => one.asked_by?.request === request)
 }
 
-/** The key of the log that continues another, as that one has named it. */
+/** The key of the log that continues another, as that one has named it: what the event says may be erased, with whoever closed a log. */
 async function findSuccessorKey(tx: Tx, origin: string): Promise<string | null> {
   const events = await listEvents(tx, { event_type: 'log.succeeded' }, { limit: 100 })
-  const named = events.map((row) => detailsOf(row.event) as { new_origin?: string; new_vkey?: string })
-  return named.find((one) => one.new_origin === origin)?.new_vkey ?? null
+  return events.find((row) => row.resource_id?.startsWith(`${origin}+`))?.resource_id ?? null
 }
 
 const detailsOf = (event: string): { origin?: unknown; requested_by_id?: unknown } =>

@@ -22,8 +22,11 @@ import { openVerifyProcess, type VerifyProcess } from './verify-process.ts'
 const MONTH_MS = 30 * 86_400_000
 const SHARE = 0.01
 
-/** How far each project's log is checked, and when all of it was last. Beside the log, not in the database it checks. */
-type Memory = Record<string, { shard: number; index: number; full_at: number }>
+/**
+ * How far each project's log is checked, when all of it was last, and what was found wrong and not found right since. Beside the log, not
+ * in the database it checks.
+ */
+type Memory = Record<string, { shard: number; index: number; full_at: number; alarm?: string }>
 
 interface How {
   readonly full: boolean
@@ -59,18 +62,19 @@ export function createSelfChecker(on: {
   const { db, clock, log, sequencer } = on
   const alarms = new Map<string, string>()
   const totals = { entries: 0, failures: 0, finishedAt: 0 }
-  let memory: Memory | undefined
   /** A stop does not wait for a million entries: the process is ended, and the next start checks again. */
   let stopping: AbortSignal | undefined
   let working: Promise<unknown> = Promise.resolve()
 
   async function check(
     project: { id: string; slug: string },
-    { full, onProgress }: How,
+    { full: asked, onProgress }: How,
     verifier: VerifyProcess,
   ): Promise<SelfCheckReport> {
-    memory ??= await load(on.memoryFile)
-    const before = memory[project.id] ?? { shard: 0, index: 0, full_at: 0 }
+    // Anew: another process may have checked since.
+    const before = (await load(on.memoryFile))[project.id] ?? { shard: 0, index: 0, full_at: 0 }
+    // A check that does not look where the fault was would pass, and end an alarm of which nothing is repaired.
+    const full = asked || before.alarm !== undefined
     const slug = project.id === INSTANCE ? undefined : project.slug
     const look = async () => {
       await sequencer.settle()
@@ -99,12 +103,12 @@ export function createSelfChecker(on: {
     }
     totals.entries += found.entries
     totals.finishedAt = clock.now()
-    await judge(project, found)
-    if (!found.fault) {
-      memory[project.id] = { ...found.upTo, full_at: full ? clock.now() : before.full_at || clock.now() }
-      await mkdir(dirname(on.memoryFile), { recursive: true, mode: 0o700 })
-      await replaceFile(on.memoryFile, `${JSON.stringify(memory)}\n`)
-    }
+    const alarm = await judge(project, found, before.alarm)
+    const after = alarm
+      ? { ...before, alarm }
+      : { ...found.upTo, full_at: full ? clock.now() : before.full_at || clock.now() }
+    await mkdir(dirname(on.memoryFile), { recursive: true, mode: 0o700 })
+    await replaceFile(on.memoryFile, `${JSON.stringify({ ...(await load(on.memoryFile)), [project.id]: after })}\n`)
     return {
       ok: found.fault === null,
       code: found.fault?.code ?? null,
@@ -128,8 +132,12 @@ export function createSelfChecker(on: {
       fault: { code: string; reason: string; index?: number | null; path?: string | null } | null
       origin: string
     },
-  ): Promise<void> {
-    if (!fault) return void alarms.delete(project.slug)
+    before: string | undefined,
+  ): Promise<string | undefined> {
+    if (!fault) {
+      alarms.delete(project.slug)
+      return undefined
+    }
     totals.failures++
     const index = fault.index ?? null
     const alarm = `${fault.code}${index === null ? '' : ` at entry ${index}`} of ${origin}: ${fault.reason}`
@@ -138,8 +146,8 @@ export function createSelfChecker(on: {
       'the audit log does not fit its rows or files',
     )
     // One event for one finding; the alarm itself stays until a check passes.
-    if (alarms.get(project.slug) === alarm) return
     alarms.set(project.slug, alarm)
+    if (before === alarm) return alarm
     await inProject(project.id, () =>
       db.write((tx) =>
         append(tx, clock.now(), SYSTEM, {
@@ -152,6 +160,7 @@ export function createSelfChecker(on: {
         }),
       ),
     )
+    return alarm
   }
 
   /** One after the other: a check by hand waits for the one under way. */
@@ -185,15 +194,18 @@ export function createSelfChecker(on: {
         // Beside another leader the files are not ours to read at rest; that one checks.
         if (signal.aborted) return
         if (!sequencer.health.leading) {
+          alarms.clear()
           wait = Math.min(10_000, on.everyMs)
           continue
         }
         wait = on.everyMs
         const verifier = openVerifyProcess(signal)
         const projects = [{ id: INSTANCE, slug: '_instance' }, ...(await listProjects(db).catch(() => []))]
+        const memory = await load(on.memoryFile)
+        // What was found before this process began, or began to lead, until it is found right.
+        for (const { id, slug } of projects) if (memory[id]?.alarm) alarms.set(slug, memory[id].alarm)
         for (const project of projects) {
           if (signal.aborted) break
-          memory ??= await load(on.memoryFile)
           const full = clock.now() - (memory[project.id]?.full_at ?? clock.now()) > MONTH_MS
           await alone(() => check(project, { full }, verifier)).catch((err) => {
             if (!signal.aborted)

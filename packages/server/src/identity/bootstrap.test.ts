@@ -61,6 +61,23 @@ test('a project whose creation was interrupted gets the log that was promised', 
   await app.stop()
 })
 
+test('a project whose creation was interrupted gets a log, and the server starts, where whoever made it was erased since', async () => {
+  const app = await startTestApp()
+  const now = app.clock.now()
+  const id = uuidv7(now)
+  const project = { id, slug: 'half', name: 'Half', created_by_id: null }
+  await inProject(INSTANCE, () =>
+    app.db.write(async (tx) => {
+      await createProject(tx, now, SYSTEM, project, newOrigin())
+      await tx.sql(`update audit_events set event = '' where resource_id = ?1`, [id])
+    }),
+  )
+  app.identity.log.level = 'silent'
+  await bootstrap(app.identity)
+  assert.match((await loadLogOrigin(app.db, id)) ?? '', /^writ\.log\//)
+  await app.stop()
+})
+
 test('with EdDSA the key is made at first use, and logins work', async () => {
   const app = await startTestApp({ settings: { algorithm: 'EdDSA', secretKey: undefined } })
   const token = await app.login(ADMIN.username, ADMIN.password)

@@ -57,7 +57,8 @@ export async function healProjects(db: Database, now: number): Promise<number> {
 async function promisedOrigin(db: Database, project: string): Promise<string | undefined> {
   const filter = { event_type: 'project.created', resource_id: project }
   const [created] = await inProject(INSTANCE, () => db.read((tx) => listEvents(tx, filter, { limit: 1 })))
-  if (!created) return undefined
+  // What it says may be erased, with whoever made the project.
+  if (!created?.event) return undefined
   // `createProject` wrote it.
   const { details } = JSON.parse(created.event) as { details: { log_origin?: string } }
   return details.log_origin

@@ -74,13 +74,18 @@ async function fill(on: Backup, place: OpenPlace, folder: string, to: string): P
   await mkdir(join(folder, 'database'), { mode: 0o700 })
   const { config } = place
   const { schema } = await inspectStore(place.database)
+  const before = await listDropped(place)
   if (config.database.kind === 'sqlite') await copySqlite(config.database.file, join(folder, 'database', 'writ.db'))
   else await dumpPostgres(place.database.migrationUrl ?? place.database.url, join(folder, 'database', 'postgres.dump'))
   on.signal?.throwIfAborted()
 
   const logs = await copyLogs(on, place, join(folder, 'log'), notes)
-  for (const name of ['keys', 'signer'] as const) await copyTree(place.folders[name], join(folder, name), 0o600)
-  await copyTree(place.folders.days, join(folder, 'audit'), 0o600)
+  if ((await listDropped(place)).some((origin) => !before.includes(origin)))
+    throw new OperationRefused(
+      'A log was dropped while this backup was made, so that its rows may be in it and its tiles are not. Give the command again.',
+    )
+  for (const name of ['keys', 'signer'] as const) await copyTree(on, place.folders[name], join(folder, name), 0o600)
+  await copyTree(on, place.folders.days, join(folder, 'audit'), 0o600)
   if (config.blobs.type === 'local') await linkTree(on, config.blobs.dir, join(folder, 'blobs'), notes)
   else notes.push(`The artifact bytes are in the bucket "${config.blobs.bucket}" and not in this backup.`)
   if (config.secretKey)
@@ -105,9 +110,17 @@ async function fill(on: Backup, place: OpenPlace, folder: string, to: string): P
   return { path: to, files: files.length, bytes: files.reduce((sum, file) => sum + file.size, 0), notes }
 }
 
-async function copyLogs(on: Backup, place: OpenPlace, to: string, notes: string[]): Promise<Manifest['logs']> {
+async function listLogs(place: OpenPlace): Promise<Awaited<ReturnType<typeof listAllLogs>>> {
   const db = await attachDatabase(place.database)
-  const logs = await db.sequence(listAllLogs).finally(() => db.close())
+  return db.sequence(listAllLogs).finally(() => db.close())
+}
+
+/** Origins of the logs that retention has dropped so far. */
+const listDropped = async (place: OpenPlace): Promise<string[]> =>
+  (await listLogs(place)).filter(({ dropped_at }) => dropped_at !== null).map(({ origin }) => origin)
+
+async function copyLogs(on: Backup, place: OpenPlace, to: string, notes: string[]): Promise<Manifest['logs']> {
+  const logs = await listLogs(place)
   const copied: Manifest['logs'][number][] = []
   for (const log of logs) {
     const from = logFolder(place.folders, log.project_id, log.shard)
@@ -174,15 +187,32 @@ async function fetchTiles(reader: LogReader, size: number, target: string): Prom
   }
 }
 
-async function copyTree(from: string, to: string, mode: number): Promise<void> {
-  await mkdir(to, { recursive: true, mode: 0o700 })
-  for (const file of await listFiles(from)) {
-    if (/\.tmp$/.test(file)) continue
-    await mkdir(dirname(join(to, file)), { recursive: true, mode: 0o700 })
-    // Keys and states are replaced as a whole by their owner, so each is read as one of its states; day files only grow.
-    await pipeline(createReadStream(join(from, file)), createWriteStream(join(to, file), { mode, flush: true }))
+/**
+ * Keys and states are replaced as a whole by their owner, so each is read as one of its states; day files only grow. They come and go while
+ * keys are rotated and logs dropped: unless the folder has the same names afterwards, a list of keys may name one that is not in the copy.
+ */
+async function copyTree(on: Backup, from: string, to: string, mode: number): Promise<void> {
+  for (;;) {
+    const names = await listSettled(from)
+    await mkdir(to, { recursive: true, mode: 0o700 })
+    let gone = false
+    for (const file of names) {
+      on.signal?.throwIfAborted()
+      await mkdir(dirname(join(to, file)), { recursive: true, mode: 0o700 })
+      const copied = pipeline(
+        createReadStream(join(from, file)),
+        createWriteStream(join(to, file), { mode, flush: true }),
+      )
+      if ((await ifThere(copied, GONE)) === GONE) gone = true
+    }
+    if (!gone && (await listSettled(from)).join('\n') === names.join('\n')) return
+    await rm(to, { recursive: true })
   }
 }
+
+/** Without what is about to get its name. */
+const listSettled = async (folder: string): Promise<string[]> =>
+  (await listFiles(folder)).filter((file) => !/\.tmp$|(^|\/)\.audit_[^/]*$/.test(file))
 
 /**
  * Blobs never change: a second name for the same bytes is enough, and where that is not possible, a copy. They do go, while a server

@@ -12,6 +12,7 @@ import { missingBackend } from '../../../../../test/servers/missing-backend.ts'
 import { findPgDump, missingPostgres, type Postgres, startPostgres } from '../../../../../test/servers/postgres.ts'
 import { startProxy } from '../../../../../test/servers/proxy.ts'
 import { createFakeClock } from '../clock.ts'
+import { uuidv7 } from '../ids.ts'
 import { loadMigrations } from './migrations.ts'
 import { openDatabase } from './open.ts'
 
@@ -132,6 +133,38 @@ for (const store of stores) {
         { code: 'owner_denied', refusals: null, error_code: null },
         { code: 'refused', refusals: 10, error_code: 'TASK_UNKNOWN_HANDLER' },
         null,
+      ],
+    )
+  })
+
+  test(`a log that a restore closed before has the end that the next one names (${store.dialect})`, {
+    skip: store.skip,
+  }, async () => {
+    const { change, rows } = await migrated()
+    const note = 'writ.log/a\n9\nroot9\n\n— writ.log/a sig\n'
+    const closed = (shard: number, origin: string, checkpoint: string) =>
+      `insert into logs (project_id, shard, origin, size, root, checkpoint, opened_at, closed_at) values ('p', ${shard}, '${origin}', 5, 'root4', ${checkpoint}, 0, 1);`
+    const event = JSON.stringify({ details: { old_origin: 'writ.log/a', last_checkpoint: note } })
+    const salt = store.dialect === 'sqlite' ? `x'00'` : `'\\x00'`
+    const { sql } = loadMigrations(store.dialect).find(({ name }) => name === 'ends_of_logs')!
+    // What the other says was erased, with who closed that log.
+    const continued = [event, '']
+      .map(
+        (text, i) =>
+          `('p', '${uuidv7(clock.now())}', 'log.continued', ${clock.now()}, 'system', 1, '${text}', ${salt}, ${salt}, 1, ${i})`,
+      )
+      .join()
+    await change(`${closed(0, 'writ.log/a', `'as the backup knew it'`)} ${closed(1, 'writ.log/b', 'null')}
+      insert into audit_events (project_id, id, event_type, timestamp, actor_kind, success, event, salt, entry, append, place)
+        values ${continued};
+      ${sql}`)
+    assert.deepEqual(
+      (await rows(`select origin, checkpoint, root, size from logs where project_id = 'p' order by shard`)).map(
+        Object.values,
+      ),
+      [
+        ['writ.log/a', note, 'root9', 5],
+        ['writ.log/b', null, 'root4', 5],
       ],
     )
   })
