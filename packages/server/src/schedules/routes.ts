@@ -11,6 +11,7 @@ import {
   askedTimes,
   changedOptions,
   firstTime,
+  hasTimes,
   inputColumns,
   inputOf,
   keptOptions,
@@ -157,7 +158,7 @@ export const scheduleHandlers = ({
         ...change,
         ...tells,
         state,
-        next_at: state === 'active' ? firstTime(after, caller.at) : null,
+        next_at: state === 'active' ? nextTime(row, times, caller.at) : null,
         owner_id: personOf(caller),
         version: row.version + 1,
         refusals: 0,
@@ -275,6 +276,10 @@ export const scheduleHandlers = ({
     return submitted!
   },
 })
+
+/** With other times it is next at the first of them. Else what is due, and waits for a scheduler, is not lost with the change. */
+const nextTime = (row: store.ScheduleRow, times: ReturnType<typeof timingColumns>, now: number): number =>
+  row.next_at !== null && row.next_at <= now && hasTimes(row, times) ? row.next_at : firstTime(times, now)
 
 const isHandlerAway = (error: unknown): boolean =>
   error instanceof AppError && (error.code === 'HANDLER_DISABLED' || error.code === 'TASK_UNKNOWN_HANDLER')

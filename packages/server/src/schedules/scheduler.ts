@@ -251,6 +251,8 @@ export function createScheduler(on: SchedulerOn): Scheduler {
       while (!stop.aborted) {
         const lead = await db.lead('schedules', stop).catch(() => undefined)
         if (!lead) continue
+        // Whoever led before may have gone by a clock that was ahead of ours.
+        newest = Number.NEGATIVE_INFINITY
         while (!stop.aborted && !lead.lost.aborted) {
           await tick().then(trouble.over, trouble.met)
           await sleep(on.pollMs, undefined, { signal: AbortSignal.any([stop, lead.lost]) }).catch(() => {})
