@@ -200,6 +200,23 @@ for (const backend of backends()) {
     assert.equal((await outcomes(skips.id))[0], 'started')
   })
 
+  scenario('one that is told to skip does so for what it started before', async ({ system, by, add, get, pass }) => {
+    const made = await add({ handler: 'test.wait' })
+    await pass(HOUR)
+    const { last_run_id } = await get(made.id)
+    good(await system.admin.patch(`/schedules/${made.id}`, { when_running: 'skip' }))
+    await pass(HOUR)
+    const fires = async () => (await get(made.id)).fires.map(({ outcome, run_id }) => [outcome, run_id === last_run_id])
+    assert.deepEqual(await fires(), [
+      ['skipped', true],
+      ['started', true],
+    ])
+    await by.write((tx) => system.app.tasks.cancel(tx, by.caller, last_run_id!, null))
+    await by.settled(last_run_id!)
+    await pass(HOUR)
+    assert.deepEqual((await fires())[0], ['started', false])
+  })
+
   scenario(
     'two schedulers fire each due time once, whatever the clock does',
     async ({ system, by, add, get, pass }) => {

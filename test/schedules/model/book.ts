@@ -37,7 +37,9 @@ export interface Entry {
   lastDue: number | null
   /** By due time. */
   readonly fires: Map<number, Fire>
-  /** A task of it is open that is the only one which may be. */
+  /** The task that it started last is open. */
+  lastIsOpen: boolean
+  /** A task of it is open that was started, by its times or by hand, to be the only one. */
   keyHeld: boolean
   /** So many tasks were started, by its times and by hand. */
   tasks: number
@@ -144,6 +146,7 @@ export function openBook() {
       refusals: 0,
       lastDue: null,
       fires: new Map(),
+      lastIsOpen: false,
       keyHeld: false,
       tasks: 0,
     })
@@ -214,7 +217,9 @@ export function openBook() {
     }
     entry.refusals = 0
     entry.lastDue = at
-    return { outcome: start(entry) ? 'started' : 'skipped', code: null }
+    if ((entry.whenRunning === 'skip' && entry.lastIsOpen) || !start(entry)) return { outcome: 'skipped', code: null }
+    entry.lastIsOpen = true
+    return { outcome: 'started', code: null }
   }
 
   return {
@@ -225,7 +230,7 @@ export function openBook() {
     carryOut,
     look,
     release() {
-      for (const entry of entries) entry.keyHeld = false
+      for (const entry of entries) Object.assign(entry, { keyHeld: false, lastIsOpen: false })
     },
     handler(there: boolean) {
       isThere = there

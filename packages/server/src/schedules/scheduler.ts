@@ -150,9 +150,16 @@ export function createScheduler(on: SchedulerOn): Scheduler {
         ...one,
         times: one.times.filter(({ dueAt }) => !decided.has(store.fireKey(one.found.id, dueAt))),
       }))
+      // One that was started before the schedule was told to skip has no key of its own.
+      const open = await store.findOpenRuns(
+        tx,
+        undecided.flatMap(({ found }) => (found.when_running === 'skip' ? (found.last_run_id ?? []) : [])),
+      )
       const starts = undecided.flatMap(({ found, caller, times }) =>
         times.flatMap(({ dueAt, task }) =>
-          task === 'too late' || 'refusal' in task ? [] : [{ schedule: found.id, caller, dueAt, task }],
+          task === 'too late' || 'refusal' in task || open.has(found.last_run_id ?? '')
+            ? []
+            : [{ schedule: found.id, caller, dueAt, task }],
         ),
       )
       const submitted =
@@ -186,7 +193,11 @@ export function createScheduler(on: SchedulerOn): Scheduler {
             if (!run.duplicate) last_run_id = run.id
             const outcome = run.duplicate ? 'skipped' : 'started'
             fires.push({ ...fire, outcome, run_id: run.id, error_code: null })
-          } else if (task !== 'too late' && 'refusal' in task) {
+          } else if (task !== 'too late' && !('refusal' in task)) {
+            refusals = 0
+            last_due_at = dueAt
+            fires.push({ ...fire, outcome: 'skipped', run_id: found.last_run_id, error_code: null })
+          } else if (task !== 'too late') {
             refusals++
             refused = task.refusal
             fires.push({ ...fire, outcome: 'refused', run_id: null, error_code: task.refusal })

@@ -109,6 +109,16 @@ export async function findFires(
   return new Set(rows.map((row) => fireKey(row.schedule_id, Number(row.due_at))))
 }
 
+/** Which of these runs are open. */
+export async function findOpenRuns(tx: Tx, ids: readonly string[]): Promise<Set<string>> {
+  if (ids.length === 0) return new Set()
+  const rows = await tx.sql<{ id: string }>(
+    `select id from runs where project_id = ?1 and ${inList(tx, 'id', '?2')} and completed_at is null`,
+    [tx.project, ids],
+  )
+  return new Set(rows.map(({ id }) => id))
+}
+
 /** Each due time is decided once. Throws UniqueViolation. */
 export const insertFires = (tx: Tx, fires: readonly NewFire[]): Promise<void> =>
   tx.insert(
