@@ -161,6 +161,11 @@ for (const backend of backends()) {
     const ended = await get(made.id)
     assert.deepEqual([ended.state, ended.next_at, ended.next, ended.fires.length], ['ended', null, [], 1])
     assert.equal((await system.admin.post(`/schedules/${made.id}/resume`)).status, 409)
+    // It can still be triggered, with another input too.
+    const renamed = good(await system.admin.patch<ScheduleDetail>(`/schedules/${made.id}`, { name: 'once', input: 7 }))
+    assert.deepEqual([renamed.name, renamed.state, renamed.next_at, renamed.input], ['once', 'ended', null, 7])
+    const past = await system.admin.patch(`/schedules/${made.id}`, { at: text(system.now() - 1) })
+    assert.deepEqual(past.status, 422)
     const again = good(
       await system.admin.patch<ScheduleDetail>(`/schedules/${made.id}`, { at: text(system.now() + HOUR) }),
     )

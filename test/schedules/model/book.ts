@@ -162,10 +162,11 @@ export function openBook() {
       // What is due and waits for a scheduler is not lost with a change of something else.
       const due = isSame && entry.next !== null && entry.next <= now ? entry.next : null
       next = due ?? fresh
-      if (next === null) return 'SCHEDULE_TIMES_INVALID'
+      // What has ended may be changed in something else, and is over still.
+      if (next === null && !(isSame && entry.state === 'ended')) return 'SCHEDULE_TIMES_INVALID'
     }
     Object.assign(entry, { times, next, owner: who, refusals: 0, version: entry.version + 1 })
-    if (entry.state === 'ended') entry.state = 'active'
+    if (entry.state === 'ended' && next !== null) entry.state = 'active'
     if (change.catchUp !== undefined) entry.catchUp = change.catchUp
     if (change.limit !== undefined) entry.limit = change.limit
     if (change.whenRunning !== undefined && entry.ttl === null) entry.whenRunning = change.whenRunning
