@@ -4,7 +4,7 @@ import type { Schedule, ScheduleDetail, Submitted, TaskDetail } from '@writ/api'
 import type { Handler } from '../../packages/server/src/kinds/task/index.ts'
 import { openDatabase } from '../../packages/server/src/platform/db/index.ts'
 import { createLog } from '../../packages/server/src/platform/log.ts'
-import { createScheduler } from '../../packages/server/src/schedules/index.ts'
+import { createScheduler, forgetOldFires } from '../../packages/server/src/schedules/index.ts'
 import { backends } from '../backends.ts'
 import { startReceiver } from '../channels/receiver.ts'
 import type { Answer } from '../client.ts'
@@ -203,6 +203,34 @@ for (const backend of backends()) {
     await by.settled(last_run_id!)
     await pass(HOUR)
     assert.equal((await outcomes(skips.id))[0], 'started')
+  })
+
+  scenario('what became of a time is kept for 90 days, also of one that is not due again', async (on) => {
+    const { system, by, add, pass } = on
+    const [paused, deleted, active] = [await add({}), await add({}), await add({})]
+    await pass(HOUR)
+    good(await system.admin.post(`/schedules/${paused.id}/pause`))
+    good(await system.admin.delete(`/schedules/${deleted.id}`))
+    const kept = async () => {
+      const rows = await by.read((tx) => tx.db.selectFrom('schedule_fires').select('schedule_id').execute())
+      return [paused, deleted, active].map(({ id }) => rows.filter((row) => row.schedule_id === id).length)
+    }
+    const days = (count: number) => system.now() - count * 24 * HOUR
+    await by.write((tx) =>
+      tx.insert(
+        'schedule_fires',
+        [paused, deleted, active].flatMap(({ id }) =>
+          [days(91), days(89)].map((due_at) => ({
+            ...{ project_id: tx.project, schedule_id: id, due_at, fired_at: due_at },
+            ...{ outcome: 'skipped', run_id: null, error_code: null },
+          })),
+        ),
+      ),
+    )
+    await forgetOldFires(system.app.db, [{ id: by.project }], system.now())
+    assert.deepEqual(await kept(), [2, 2, 3])
+    await pass(HOUR)
+    assert.deepEqual(await kept(), [2, 2, 3], 'one that is due forgets its own')
   })
 
   scenario('one that is told to skip does so for what it started before', async ({ system, by, add, get, pass }) => {

@@ -274,6 +274,28 @@ export function createScheduler(on: SchedulerOn): Scheduler {
   }
 }
 
+/** So many at a time: of one that was due each second there are millions, and others want to write meanwhile. */
+const FORGETS = 1_000
+
+/** Forgets what became of due times 90 days ago, of schedules that are paused, over or deleted. */
+export async function forgetOldFires(
+  db: Database,
+  projects: readonly { readonly id: string }[],
+  now: number,
+): Promise<void> {
+  for (const { id } of projects)
+    await inProject(id, async () => {
+      while ((await db.write((tx) => forgetResting(tx, now - KEEP_FIRES_MS))) === FORGETS) {}
+    })
+}
+
+async function forgetResting(tx: Tx, before: number): Promise<number> {
+  const old = await store.listRestingFires(tx, before, FORGETS)
+  const last = new Map(old.map(({ schedule_id, due_at }) => [schedule_id, Number(due_at)]))
+  for (const [schedule, dueAt] of last) await store.forgetFires(tx, [schedule], dueAt + 1)
+  return old.length
+}
+
 /** The due times from `first` to `now` that are to be started: all that were not missed, and of the missed what `catch_up` says. */
 function dueTimes(
   row: Pick<store.ScheduleRow, 'catch_up' | 'catch_up_limit'> & Parameters<typeof timingOf>[0],
