@@ -28,6 +28,8 @@ export interface StartOptions {
   readonly testHandlers?: readonly Handler[]
   /** A clock that stands until `advance`; only in this process. It starts now, so that files of both clocks fit together. */
   readonly fakeClock?: boolean
+  /** When the fake clock starts; now when left out. Ids of one process only grow: no earlier than another system of it was. */
+  readonly clockAt?: number
   /** After the server has gone. */
   readonly afterwards?: () => Promise<void>
 }
@@ -99,7 +101,7 @@ export const TestSystem = {
   /** @throws Error with what the server said, when it does not start */
   async start(options: StartOptions = {}): Promise<TestSystem> {
     const folder = await mkdtemp(path.join(tmpdir(), 'writ-system-'))
-    let clock = createFakeClock(Date.now())
+    let clock = createFakeClock(options.clockAt ?? Date.now())
     let said = ''
     const hear = (text: string) => {
       said += text

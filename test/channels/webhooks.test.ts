@@ -631,4 +631,43 @@ for (const backend of backends()) {
     assert.equal((await system.admin.get(`/webhooks/${control.id}`)).status, 404)
     await system.check()
   })
+
+  test(
+    `an address that was disabled or deleted is told again by whoever names it, and the log says who did (${backend.name})`,
+    on,
+    async () => {
+      await using receiver = await startReceiver()
+      await using system = await backend.start()
+      const { admin } = system
+      const dispatch = () => admin.post('/tasks', { handler: 'system.ping', callback: { url: receiver.url } })
+      const told = (count: number) => until(`told ${count} times`, async () => receiver.received.length === count)
+      ok(await dispatch(), 201)
+      await told(1)
+      const said = async () => {
+        await system.settle()
+        type Said = { event_type: string; actor_username: string; resource_id: string }[]
+        return (await admin.get<Said>('/audit/events?resource_type=webhook')).body.toReversed()
+      }
+      const id = (await said())[0]!.resource_id
+      ok(await admin.patch(`/webhooks/${id}`, { state: 'disabled' }))
+      ok(await dispatch(), 201)
+      await told(2)
+      ok(await admin.delete(`/webhooks/${id}`), 204)
+      // Two at once: one of them adds it.
+      for (const answer of await Promise.all([dispatch(), dispatch()])) ok(answer, 201)
+      await told(4)
+      assert.equal((await webhookOf(system, id)).url, receiver.url)
+      assert.deepEqual(
+        (await said()).map(({ event_type, actor_username }) => [event_type, actor_username]),
+        [
+          ['webhook.created', 'admin'],
+          ['webhook.updated', 'admin'],
+          ['webhook.updated', 'admin'],
+          ['webhook.deleted', 'admin'],
+          ['webhook.created', 'admin'],
+        ],
+      )
+      await system.check()
+    },
+  )
 }

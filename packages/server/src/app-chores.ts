@@ -10,6 +10,7 @@ import { type Database, INSTANCE, inProject } from './platform/db/index.ts'
 import type { Logger } from './platform/log.ts'
 import { createTrouble } from './platform/trouble.ts'
 import { removeErasedBytes } from './runs/index.ts'
+import { forgetOldFires } from './schedules/index.ts'
 
 export interface ChoresOn {
   readonly config: Config
@@ -41,6 +42,7 @@ export function runChores(on: ChoresOn, stop: AbortSignal): Promise<void>[] {
     },
     'rotate logs': async () => sequencer?.rotateDue({ days: config.logRotateDays, entries: config.logRotateEntries }),
     'forget old deliveries': () => forgetOldDeliveries(db, clock.now()),
+    'forget old times of schedules': async () => forgetOldFires(db, await listProjects(db), clock.now()),
     'drop tasks whose time is over': async () => (sequencer?.health.leading ? retention.run(stop) : undefined),
     'seal anew what SECRET_KEY_PREVIOUS sealed': async () => (sequencer ? seals.run() : undefined),
   }

@@ -73,7 +73,6 @@ export {
   listLogsPart,
   listProvenById,
   listProvenEvents,
-  newestEventOf,
   oldestBehind,
   type PlacedEvent,
   type Position,

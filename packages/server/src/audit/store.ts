@@ -363,19 +363,6 @@ export async function findPlacedEvents(tx: Tx, ids: readonly string[]): Promise<
   return new Map(rows.map(placed).map((event) => [event.id, event]))
 }
 
-/** The id of the newest event of a type about a thing, committed or of this transaction. */
-export async function newestEventOf(tx: Tx, type: string, resource: string): Promise<string | undefined> {
-  const row = await tx.db
-    .selectFrom('audit_events')
-    .select('id')
-    .where('event_type', '=', type)
-    .where('resource_id', '=', resource)
-    .orderBy('id', 'desc')
-    .limit(1)
-    .executeTakeFirst()
-  return row?.id
-}
-
 export async function countEvents(tx: Tx, filter: EventFilter): Promise<number> {
   if (Object.values(filter).every((value) => value === undefined)) {
     // A log knows how long it is. Of one that was dropped the rows go piece by piece.

@@ -2,7 +2,7 @@ import { createHmac, createSecretKey } from 'node:crypto'
 import { append, endOfLog } from '../audit/index.ts'
 import { type Caller, personOf } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
-import { type Database, inProject, UniqueViolation } from '../platform/db/index.ts'
+import { type Database, inProject, type Tx, UniqueViolation } from '../platform/db/index.ts'
 import { type Egress, EgressRefused } from '../platform/egress.ts'
 import { uuidv7 } from '../platform/ids.ts'
 import { redactor } from '../platform/redact/index.ts'
@@ -30,6 +30,40 @@ export function createCallbacks(on: {
 }): Callbacks {
   const { db } = on
   const key = createSecretKey(on.key)
+
+  /** Whoever names it again says that it answers. What names it already, as schedules do, is told there again too. */
+  async function tellAgain(
+    tx: Tx,
+    caller: Caller,
+    { before, url, shown }: { readonly before: store.WebhookRow; readonly url: string; readonly shown: string },
+  ): Promise<string> {
+    const { id, callback } = before
+    const row = await store.lockCallback(tx, id)
+    if (row?.state === 'active') return id
+    const isBack = { state: 'active', disabled_reason: null, failing_since: null, updated_at: caller.at } as const
+    const resource = { type: 'webhook', id } as const
+    if (row?.state !== 'deleted') {
+      await store.updateWebhook(tx, id, isBack)
+      await append(tx, caller.at, caller, {
+        type: 'webhook.updated',
+        resource,
+        action: `Changed webhook: ${before.name}`,
+        details: { changed: ['state'], url: before.url, events: [], state: 'active' },
+      })
+      return id
+    }
+    // Of one that was deleted nothing is left but its place.
+    const sealed = { sealed_url: on.sealed.seal(id, 'url', url), sealed_headers: on.sealed.seal(id, 'headers', '{}') }
+    await store.updateWebhook(tx, id, { ...isBack, ...sealed, url: shown })
+    await append(tx, caller.at, caller, {
+      type: 'webhook.created',
+      resource,
+      action: `Added callback: ${shown}`,
+      details: { format: callback, url: shown, events: [] },
+    })
+    return id
+  }
+
   return {
     async ensure(caller, url, words) {
       try {
@@ -48,11 +82,7 @@ export function createCallbacks(on: {
       try {
         const webhook_id = await inProject(project, () =>
           db.write(async (tx) => {
-            // It was disabled because it did not answer; whoever names it again says that it does.
-            if (before) {
-              await store.updateWebhook(tx, before.id, { state: 'active', disabled_reason: null, failing_since: null })
-              return before.id
-            }
+            if (before) return tellAgain(tx, caller, { before, url, shown })
             const id = uuidv7(caller.at)
             await store.insertWebhook(tx, {
               id,

@@ -1,5 +1,5 @@
 import type { Delivery, Webhook, webhooksApi } from '@writ/api'
-import { append, endOfLog, newestEventOf, requireEventPatterns, requireEventType } from '../audit/index.ts'
+import { append, appendOne, endOfLog, requireEventPatterns, requireEventType } from '../audit/index.ts'
 import { type Caller, personOf } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import { rfc3339, rfc3339OrNull } from '../platform/clock.ts'
@@ -197,12 +197,11 @@ export const webhookHandlers = (on: WebhooksOn): Handlers<typeof webhooksApi, Ca
     const { caller } = ask
     const sent = await ask.change(async (tx) => {
       const row = active(await store.lockWebhook(tx, ask.params.id))
-      await append(tx, caller.at, caller, {
+      const event = await appendOne(tx, caller.at, caller, {
         type: 'webhook.tested',
         resource: { type: 'webhook', id: row.id },
         action: `Tested webhook: ${row.name}`,
       })
-      const event = (await newestEventOf(tx, 'webhook.tested', row.id))!
       const delivery = deliveryOf(caller, { webhook_id: row.id, event_id: event, event_type: 'webhook.tested' }, null)
       await store.insertDeliveries(tx, [delivery], caller.at)
       return showDelivery((await store.findDelivery(tx, delivery.id))!)

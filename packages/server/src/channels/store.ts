@@ -62,6 +62,15 @@ export const findCallback = (tx: Tx, words: 'event' | 'dispatch', urlMac: string
     .where('url_mac', '=', urlMac)
     .executeTakeFirst()
 
+/** One that was found, in whatever state it is, with the row locked until commit. */
+export const lockCallback = async (tx: Tx, id: string): Promise<WebhookRow | undefined> =>
+  (
+    await tx.sql<WebhookRow>(`select * from webhooks where project_id = ?1 and id = ?2 ${forChange(tx)}`, [
+      tx.project,
+      id,
+    ])
+  )[0]
+
 export async function hasCallbacks(tx: Tx): Promise<boolean> {
   const row = await tx.db
     .selectFrom('webhooks')

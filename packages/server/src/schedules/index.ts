@@ -1,4 +1,4 @@
 /** Times that start tasks. */
 export { scheduleHandlers } from './routes.ts'
 export { sealedOfSchedules } from './schedule.ts'
-export { createScheduler, type Scheduler } from './scheduler.ts'
+export { createScheduler, forgetOldFires, type Scheduler } from './scheduler.ts'

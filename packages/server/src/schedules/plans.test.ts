@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { listeningOn, planOnSqlite, type Said } from '../../../../test/servers/listening.ts'
 import { onSqlite } from '../../../../test/servers/stores.ts'
 import { inProject, type Tx } from '../platform/db/index.ts'
-import { findSchedule, findSchedules, isNameTaken, lockSchedule } from './store.ts'
+import { findSchedule, findSchedules, isNameTaken, listRestingFires, lockSchedule } from './store.ts'
 
 const A = '0190a000-0000-7000-8000-00000000000a'
 
@@ -33,6 +33,29 @@ test('a schedule is found by its id or its name, and none of the others is looke
           for (const step of (await planOnSqlite(tx, said!)).filter((one) => one.includes(' schedules ')))
             assert.match(step, /^SEARCH schedules USING .*\(project_id=\? AND (id|name)=\?\)/, `${name}: ${step}`)
         }
+      }),
+    ),
+  ))
+
+test('what became of due times is found by schedule, and none of those that are kept is looked at', () =>
+  onSqlite(Date.UTC(2026, 0, 1), (db) =>
+    inProject(A, () =>
+      db.read(async (tx) => {
+        const asked: Said[] = []
+        await listRestingFires(
+          {
+            ...tx,
+            sql: (sql, parameters = []) => {
+              asked.push({ sql, parameters })
+              return tx.sql(sql, parameters)
+            },
+          },
+          1,
+          10,
+        )
+        const steps = await planOnSqlite(tx, asked[0]!)
+        assert.match(steps[0]!, /^SEARCH s USING .*\(project_id=\?\)/)
+        assert.match(steps[1]!, /^SEARCH f USING .*\(project_id=\? AND schedule_id=\? AND due_at<\?\)/)
       }),
     ),
   ))

@@ -11,6 +11,7 @@ import {
   askedTimes,
   changedOptions,
   firstTime,
+  hasTimes,
   inputColumns,
   inputOf,
   keptOptions,
@@ -23,7 +24,7 @@ import {
   withZoneApart,
 } from './schedule.ts'
 import * as store from './store.ts'
-import { nextTimes } from './timing.ts'
+import { nextAfter, nextTimes } from './timing.ts'
 
 const WAYS = ['cron', 'every_seconds', 'at'] as const
 const SHOWN_TIMES = 10
@@ -152,12 +153,13 @@ export const scheduleHandlers = ({
       // What was examined is what is changed.
       if (row.version !== before.version) throw new AppError('SCHEDULE_CHANGED')
       if (name !== undefined) await mustBeFree(tx, name, row.id)
-      const state = row.state === 'paused' ? 'paused' : 'active'
+      const next = row.state === 'paused' ? null : nextTime(row, times, caller.at)
+      const state = row.state === 'paused' ? 'paused' : next === null ? 'ended' : 'active'
       const moved = {
         ...change,
         ...tells,
         state,
-        next_at: state === 'active' ? firstTime(after, caller.at) : null,
+        next_at: next,
         owner_id: personOf(caller),
         version: row.version + 1,
         refusals: 0,
@@ -275,6 +277,16 @@ export const scheduleHandlers = ({
     return submitted!
   },
 })
+
+/**
+ * With other times it is next at the first of them, and there has to be one. Else what is due, and waits for a scheduler, is not lost
+ * with the change; and one that has ended, which can still be triggered, is over still: null.
+ */
+function nextTime(row: store.ScheduleRow, times: ReturnType<typeof timingColumns>, now: number): number | null {
+  if (!hasTimes(row, times)) return firstTime(times, now)
+  if (row.next_at !== null && row.next_at <= now) return row.next_at
+  return row.state === 'ended' ? nextAfter(timingOf(times), now) : firstTime(times, now)
+}
 
 const isHandlerAway = (error: unknown): boolean =>
   error instanceof AppError && (error.code === 'HANDLER_DISABLED' || error.code === 'TASK_UNKNOWN_HANDLER')

@@ -81,6 +81,10 @@ export const timingOf = (row: TimingColumns): Timing => ({
   endsAt: row.ends_at,
 })
 
+/** Whether a row is due at these times, and at no others. */
+export const hasTimes = (row: TimingColumns, times: TimingColumns): boolean =>
+  JSON.stringify(timingOf(row)) === JSON.stringify(timingOf(times))
+
 /** The times of a row as they are asked for, so that some of them can be replaced. */
 export const askedTimes = (row: ScheduleRow): PreviewSchedule => ({
   ...(row.cron === null ? {} : { cron: row.cron }),

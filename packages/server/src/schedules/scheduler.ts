@@ -150,9 +150,16 @@ export function createScheduler(on: SchedulerOn): Scheduler {
         ...one,
         times: one.times.filter(({ dueAt }) => !decided.has(store.fireKey(one.found.id, dueAt))),
       }))
+      // One that was started before the schedule was told to skip has no key of its own.
+      const open = await store.findOpenRuns(
+        tx,
+        undecided.flatMap(({ found }) => (found.when_running === 'skip' ? (found.last_run_id ?? []) : [])),
+      )
       const starts = undecided.flatMap(({ found, caller, times }) =>
         times.flatMap(({ dueAt, task }) =>
-          task === 'too late' || 'refusal' in task ? [] : [{ schedule: found.id, caller, dueAt, task }],
+          task === 'too late' || 'refusal' in task || open.has(found.last_run_id ?? '')
+            ? []
+            : [{ schedule: found.id, caller, dueAt, task }],
         ),
       )
       const submitted =
@@ -186,7 +193,11 @@ export function createScheduler(on: SchedulerOn): Scheduler {
             if (!run.duplicate) last_run_id = run.id
             const outcome = run.duplicate ? 'skipped' : 'started'
             fires.push({ ...fire, outcome, run_id: run.id, error_code: null })
-          } else if (task !== 'too late' && 'refusal' in task) {
+          } else if (task !== 'too late' && !('refusal' in task)) {
+            refusals = 0
+            last_due_at = dueAt
+            fires.push({ ...fire, outcome: 'skipped', run_id: found.last_run_id, error_code: null })
+          } else if (task !== 'too late') {
             refusals++
             refused = task.refusal
             fires.push({ ...fire, outcome: 'refused', run_id: null, error_code: task.refusal })
@@ -251,6 +262,8 @@ export function createScheduler(on: SchedulerOn): Scheduler {
       while (!stop.aborted) {
         const lead = await db.lead('schedules', stop).catch(() => undefined)
         if (!lead) continue
+        // Whoever led before may have gone by a clock that was ahead of ours.
+        newest = Number.NEGATIVE_INFINITY
         while (!stop.aborted && !lead.lost.aborted) {
           await tick().then(trouble.over, trouble.met)
           await sleep(on.pollMs, undefined, { signal: AbortSignal.any([stop, lead.lost]) }).catch(() => {})
@@ -259,6 +272,28 @@ export function createScheduler(on: SchedulerOn): Scheduler {
       }
     },
   }
+}
+
+/** So many at a time: of one that was due each second there are millions, and others want to write meanwhile. */
+const FORGETS = 1_000
+
+/** Forgets what became of due times 90 days ago, of schedules that are paused, over or deleted. */
+export async function forgetOldFires(
+  db: Database,
+  projects: readonly { readonly id: string }[],
+  now: number,
+): Promise<void> {
+  for (const { id } of projects)
+    await inProject(id, async () => {
+      while ((await db.write((tx) => forgetResting(tx, now - KEEP_FIRES_MS))) === FORGETS) {}
+    })
+}
+
+async function forgetResting(tx: Tx, before: number): Promise<number> {
+  const old = await store.listRestingFires(tx, before, FORGETS)
+  const last = new Map(old.map(({ schedule_id, due_at }) => [schedule_id, Number(due_at)]))
+  for (const [schedule, dueAt] of last) await store.forgetFires(tx, [schedule], dueAt + 1)
+  return old.length
 }
 
 /** The due times from `first` to `now` that are to be started: all that were not missed, and of the missed what `catch_up` says. */

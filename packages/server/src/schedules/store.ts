@@ -109,6 +109,16 @@ export async function findFires(
   return new Set(rows.map((row) => fireKey(row.schedule_id, Number(row.due_at))))
 }
 
+/** Which of these runs are open. */
+export async function findOpenRuns(tx: Tx, ids: readonly string[]): Promise<Set<string>> {
+  if (ids.length === 0) return new Set()
+  const rows = await tx.sql<{ id: string }>(
+    `select id from runs where project_id = ?1 and ${inList(tx, 'id', '?2')} and completed_at is null`,
+    [tx.project, ids],
+  )
+  return new Set(rows.map(({ id }) => id))
+}
+
 /** Each due time is decided once. Throws UniqueViolation. */
 export const insertFires = (tx: Tx, fires: readonly NewFire[]): Promise<void> =>
   tx.insert(
@@ -145,3 +155,16 @@ export const forgetFires = (tx: Tx, schedules: readonly string[], before: number
     schedules,
     before,
   ])
+
+/** What became of the first `limit` due times before `before` of schedules that are not active: whatever is due forgets its own. */
+export const listRestingFires = (
+  tx: Tx,
+  before: number,
+  limit: number,
+): Promise<Pick<FireRow, 'schedule_id' | 'due_at'>[]> =>
+  tx.sql(
+    `select s.id as schedule_id, f.due_at from schedules s
+     join schedule_fires f on f.project_id = s.project_id and f.schedule_id = s.id and f.due_at < ?2
+     where s.project_id = ?1 and s.state <> 'active' order by s.id, f.due_at limit ?3`,
+    [tx.project, before, limit],
+  )
