@@ -21,8 +21,6 @@ const games: Readonly<Record<'sqlite' | 'postgres', readonly Order[]>> = {
     { do: 'restore', which: 0 },
     { do: 'export', project: 0, which: 0, whole: true },
     { do: 'drop', project: 0 },
-    { do: 'drop', project: 0 },
-    { do: 'rotateLog', project: 0 },
     { do: 'loseDayFiles' },
   ],
   postgres: [
@@ -35,8 +33,6 @@ const games: Readonly<Record<'sqlite' | 'postgres', readonly Order[]>> = {
     { do: 'release', project: 0, which: 0 },
     work,
     { do: 'olderDatabase', which: 0 },
-    { do: 'tamper', project: 0, what: 'old row', restart: false },
-    { do: 'move' },
   ],
 }
 

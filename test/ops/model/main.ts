@@ -5,7 +5,7 @@ import { openTable } from './table.ts'
 
 await playPrograms({
   length: 25,
-  openTable,
+  openTable: (store: 'sqlite' | 'postgres') => openTable(store, { outsiders: true }),
   programOf,
   // Whichever order of whichever program it was.
   kindOf: ({ message }) =>

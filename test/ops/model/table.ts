@@ -1,6 +1,10 @@
 /** Where programs of operators are played: for each a new system, on the database that was asked for. */
 import { randomBytes } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
 import { addMigrated } from '../../backends.ts'
+import { buildVerifier, missingGo } from '../../servers/go-verifier.ts'
 import { addDatabase } from '../../servers/logins.ts'
 import { type Postgres, startPostgres } from '../../servers/postgres.ts'
 import { play } from './play.ts'
@@ -14,8 +18,11 @@ export interface Table extends AsyncDisposable {
 /** Settings that name a new, empty database; none for SQLite, which is in the data directory. */
 export type NewDatabase = (migrated: boolean) => Promise<Readonly<Record<string, string>>>
 
-export async function openTable(store: 'sqlite' | 'postgres'): Promise<Table> {
+/** `outsiders`: each log is shown at the end to the verifier in Go, with all that was seen of it; it takes half a minute to build. */
+export async function openTable(store: 'sqlite' | 'postgres', options: { outsiders?: boolean } = {}): Promise<Table> {
   let postgres: Postgres | undefined
+  const folder = await mkdtemp(path.join(tmpdir(), 'writ-operators-'))
+  const independent = options.outsiders && missingGo() === undefined ? await buildVerifier(folder) : undefined
   if (store === 'postgres') {
     postgres = await startPostgres()
     await addMigrated(postgres.url)
@@ -26,7 +33,10 @@ export async function openTable(store: 'sqlite' | 'postgres'): Promise<Table> {
     return addDatabase(postgres.url, name, migrated ? 'writ_migrated' : undefined)
   }
   return {
-    play: (orders, tell) => play({ newDatabase, orders, tell }),
-    [Symbol.asyncDispose]: async () => postgres?.stop(),
+    play: (orders, tell) => play({ newDatabase, orders, tell, independent }),
+    async [Symbol.asyncDispose]() {
+      await postgres?.stop()
+      await rm(folder, { recursive: true, force: true })
+    },
   }
 }
