@@ -600,9 +600,9 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '至少给出队列、处理器、错误代码、标签、费用或时间之一；先查看预计数量。',
   ],
   TASK_CALLBACK_REFUSED: [
-    'Use an https url of a public address, or name the host in WRIT_EGRESS_ALLOW.',
+    'Use an https url of a public address, or name the host in WRIT_EGRESS_ALLOW. If somebody disabled its webhook, enable that (`writ webhook enable`).',
     '不能调用此回调地址：{reason}。',
-    '请使用公网地址的 https 链接，或在 WRIT_EGRESS_ALLOW 中列出该主机。',
+    '请使用公网地址的 https 链接，或在 WRIT_EGRESS_ALLOW 中列出该主机。若有人停用了它的 webhook，请先启用（`writ webhook enable`）。',
   ],
   QUEUE_UNKNOWN: [
     'A queue exists from its first task on; list the queues of the project. To pause or limit one before, send `create: true` (`writ queue pause NAME --create`).',

@@ -177,7 +177,7 @@ one of its libraries, over the bytes as they came, and refuse timestamps that ar
 - Answer 2xx within 15 seconds (\`WRIT_WEBHOOK_TIMEOUT_SECONDS\`), and work afterwards. Anything else is a failure.
 - A failed message comes again after 5 s, 10 s, 20 s and so on, with jitter: 15 attempts in about 23 hours. \`Retry-After\`, in seconds or as a date, is kept to, up to an hour.
 - A message may come twice: keep \`webhook-id\` for a day and ignore the second. Messages may overtake each other: \`sequence\` tells.
-- 410 disables the webhook at once. It is also disabled when a message ran out of attempts and nothing was taken since its first. \`webhook.disabled\` tells. An address that tasks or schedules name as their \`callback\` is told again when one names it, also after it was deleted; \`webhook.updated\` or \`webhook.created\` says who did.
+- 410 disables the webhook at once. It is also disabled when a message ran out of attempts and nothing was taken since its first. \`webhook.disabled\` tells. An address that tasks or schedules name as their \`callback\` is told again when one names it, also after it was deleted, but not one that a person disabled (422 \`TASK_CALLBACK_REFUSED\`); \`webhook.updated\` or \`webhook.created\` says who did.
 - \`writ webhook replay <id> --state failed\` sends again what failed and was not sent again yet. Deliveries are kept for 30 days.
 - After \`writ webhook rotate\` messages carry two signatures for 24 hours.
 - Redirects 307 and 308 are followed, up to three, each checked; own headers go to the first origin only.
@@ -275,7 +275,7 @@ CloudEvents 1.0，JSON。\`id\` 是日志条目的 id，\`sequence\` 是它在�
 - 15 秒内（\`WRIT_WEBHOOK_TIMEOUT_SECONDS\`）回答 2xx，其余处理放到之后；其他情况都算失败。
 - 失败后按 5 秒、10 秒、20 秒……加抖动重试，约 23 小时内共 15 次；遵守 \`Retry-After\`（秒数或日期），最长一小时。
 - 消息可能重复：保留一天的 \`webhook-id\`，忽略重复；消息可能乱序：以 \`sequence\` 为准。
-- 410 立即停用；某条消息用尽次数且期间没有任何成功，也会停用，并产生 \`webhook.disabled\`。任务或计划用作 \`callback\` 的地址再次被指定时会重新启用，删除之后也是如此；\`webhook.updated\` 或 \`webhook.created\` 说明是谁。
+- 410 立即停用；某条消息用尽次数且期间没有任何成功，也会停用，并产生 \`webhook.disabled\`。任务或计划用作 \`callback\` 的地址再次被指定时会重新启用，删除之后也是如此，但由人停用的除外（422 \`TASK_CALLBACK_REFUSED\`）；\`webhook.updated\` 或 \`webhook.created\` 说明是谁。
 - \`writ webhook replay <id> --state failed\` 重发失败且尚未重发过的投递；投递记录保留 30 天。
 - \`writ webhook rotate\` 之后 24 小时内，消息带新旧两个签名。
 - 只跟随 307 和 308 重定向，最多三次，每次重新检查目标；自定义头只发给最初的源。

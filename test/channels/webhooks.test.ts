@@ -633,38 +633,63 @@ for (const backend of backends()) {
   })
 
   test(
-    `an address that was disabled or deleted is told again by whoever names it, and the log says who did (${backend.name})`,
+    `an address that was gone or deleted is told again by whoever names it, unless a person disabled it (${backend.name})`,
     on,
     async () => {
       await using receiver = await startReceiver()
       await using system = await backend.start()
       const { admin } = system
-      const dispatch = () => admin.post('/tasks', { handler: 'system.ping', callback: { url: receiver.url } })
+      const dispatch = () =>
+        admin.post<{ code: string }>('/tasks', { handler: 'system.ping', callback: { url: receiver.url } })
       const told = (count: number) => until(`told ${count} times`, async () => receiver.received.length === count)
       ok(await dispatch(), 201)
       await told(1)
       const said = async () => {
         await system.settle()
-        type Said = { event_type: string; actor_username: string; resource_id: string }[]
+        type Said = {
+          event_type: string
+          actor_username: string | null
+          resource_id: string
+          details: { reason?: string }
+        }[]
         return (await admin.get<Said>('/audit/events?resource_type=webhook')).body.toReversed()
       }
       const id = (await said())[0]!.resource_id
-      ok(await admin.patch(`/webhooks/${id}`, { state: 'disabled' }))
+      receiver.answer = () => ({ status: 410 })
       ok(await dispatch(), 201)
-      await told(2)
+      await until('it was gone', async () => (await webhookOf(system, id)).state === 'disabled')
+      assert.equal((await webhookOf(system, id)).disabled_by_id, null)
+      receiver.answer = () => ({ status: 204 })
+      ok(await dispatch(), 201)
+      await told(3)
+      // What a person stopped no dispatch starts again.
+      const alone = await admin.patch<{ code: string }>(`/webhooks/${id}`, { reason: 'it is theirs no more' })
+      assert.deepEqual([alone.status, alone.body.code], [422, 'VALIDATION_FAILED'])
+      const change = { state: 'disabled', reason: 'it is theirs no more' }
+      const disabled = ok(await admin.patch<Webhook>(`/webhooks/${id}`, change))
+      const me = ok(await admin.get<{ id: string }>('/auth/me')).id
+      assert.deepEqual([disabled.disabled_by_id, disabled.disabled_reason], [me, 'it is theirs no more'])
+      const refused = await dispatch()
+      assert.deepEqual([refused.status, refused.body.code], [422, 'TASK_CALLBACK_REFUSED'])
+      const enabled = ok(await admin.patch<Webhook>(`/webhooks/${id}`, { state: 'active' }))
+      assert.deepEqual([enabled.disabled_by_id, enabled.disabled_reason], [null, null])
+      ok(await dispatch(), 201)
+      await told(4)
       ok(await admin.delete(`/webhooks/${id}`), 204)
       // Two at once: one of them adds it.
       for (const answer of await Promise.all([dispatch(), dispatch()])) ok(answer, 201)
-      await told(4)
+      await told(6)
       assert.equal((await webhookOf(system, id)).url, receiver.url)
       assert.deepEqual(
-        (await said()).map(({ event_type, actor_username }) => [event_type, actor_username]),
+        (await said()).map(({ event_type, actor_username, details }) => [event_type, actor_username, details?.reason]),
         [
-          ['webhook.created', 'admin'],
-          ['webhook.updated', 'admin'],
-          ['webhook.updated', 'admin'],
-          ['webhook.deleted', 'admin'],
-          ['webhook.created', 'admin'],
+          ['webhook.created', 'admin', undefined],
+          ['webhook.disabled', null, 'the receiver answered 410 Gone'],
+          ['webhook.updated', 'admin', undefined],
+          ['webhook.updated', 'admin', 'it is theirs no more'],
+          ['webhook.updated', 'admin', undefined],
+          ['webhook.deleted', 'admin', undefined],
+          ['webhook.created', 'admin', undefined],
         ],
       )
       await system.check()

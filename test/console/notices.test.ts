@@ -49,6 +49,17 @@ test('whoever reads Chinese learns in Chinese why nothing arrives, and a long an
   await page.locator('.entries summary').click()
   await page.getByText('该处没有程序在监听（ECONNREFUSED）').first().waitFor()
 
+  // Who stops it is asked first, and says why beside it.
+  await page.getByRole('button', { name: '停用', exact: true }).click()
+  const dialog = page.getByRole('dialog')
+  await dialog.getByText('不再向其发送任何消息。').waitFor()
+  await dialog.getByLabel('理由（可选）', { exact: true }).fill('这个系统已下线')
+  await dialog.getByRole('button', { name: '停用', exact: true }).click()
+  await page.getByText('admin（你） · 这个系统已下线').waitFor()
+  assert.deepEqual(await faultsOf(page), [])
+  await page.getByRole('button', { name: '启用', exact: true }).click()
+  await page.getByRole('button', { name: '停用', exact: true }).waitFor()
+
   // The reason names the setting, in both languages.
   await tab.open('default/notices')
   await page.getByRole('button', { name: '新建目的地' }).click()

@@ -1110,7 +1110,8 @@ export const Webhook = Type.Object({
   events: Type.Array(Type.String()),
   header_names: Type.Array(Type.String()),
   state: words(['active', 'disabled']),
-  disabled_reason: nullable(Type.String()),
+  disabled_reason: nullable(Type.String({ description: 'what the person said who disabled it, or the server' })),
+  disabled_by_id: nullable(Id),
   failing_since: nullable(Time),
   previous_secret_until: nullable(Time),
   handlers: HandlerNames,
@@ -1155,8 +1156,9 @@ export const UpdateWebhook = command(
     handlers: Type.Optional(HandlerNames),
     ordered: Type.Optional(Type.Boolean()),
     state: Type.Optional(words(['active', 'disabled'])),
+    reason: Type.Optional(text(2000)),
   },
-  { minProperties: 1 },
+  { minProperties: 1, dependentRequired: { reason: ['state'] } },
 )
 export const DeliveryState = words(['waiting', 'delivered', 'failed'])
 export type DeliveryState = Static<typeof DeliveryState>

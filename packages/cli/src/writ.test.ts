@@ -527,6 +527,7 @@ test('a webhook is added with its headers, and its secret is shown', async (t) =
     header_names: ['authorization'],
     state: 'active',
     disabled_reason: null,
+    disabled_by_id: null,
     failing_since: null,
     previous_secret_until: null,
     handlers: [],

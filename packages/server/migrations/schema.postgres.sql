@@ -1037,6 +1037,7 @@ CREATE TABLE public.webhooks (
     url_mac text,
     ordered smallint DEFAULT 0 NOT NULL,
     handlers text DEFAULT '[]'::text NOT NULL,
+    disabled_by_id text,
     CONSTRAINT webhooks_callback_check CHECK ((callback = ANY (ARRAY['event'::text, 'dispatch'::text]))),
     CONSTRAINT webhooks_format_check CHECK ((format = ANY (ARRAY['cloudevents'::text, 'slack'::text, 'feishu'::text, 'email'::text]))),
     CONSTRAINT webhooks_ordered_check CHECK ((ordered = ANY (ARRAY[0, 1]))),

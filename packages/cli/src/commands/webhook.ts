@@ -219,9 +219,11 @@ Examples:
     webhook
       .command(`${name} <webhook>`)
       .description(what)
-      .action(async (ref: string) => {
+      .option('--reason <text>', 'why; it stands in the audit log')
+      .action(async (ref: string, { reason }: { reason?: string }) => {
         const { id } = await webhookRef(app, ref)
-        show(app, await (await app.client()).webhooks.update({ params: { id }, body: { state } }))
+        const body = { state, ...(reason ? { reason } : {}) }
+        show(app, await (await app.client()).webhooks.update({ params: { id }, body }))
       })
   }
 

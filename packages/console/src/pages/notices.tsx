@@ -197,7 +197,7 @@ export function WebhookPage() {
   const again = useAgain()
   const { id = '' } = useParams({ strict: false }) as { id?: string }
   const [filters, set] = useFilters()
-  const [asking, setAsking] = useState<'delete' | 'replay' | 'rotate' | null>(null)
+  const [asking, setAsking] = useState<'delete' | 'disable' | 'replay' | 'rotate' | null>(null)
   const [secret, setSecret] = useState<string | null>(null)
   const action = useAction()
   const params = { id }
@@ -264,15 +264,14 @@ export function WebhookPage() {
           {can('webhooks.update') && hook.data && (
             <Button
               variant="default"
-              onClick={() =>
-                void action.run(async () => {
-                  await client.webhooks.update({
-                    params,
-                    body: { state: hook.data.state === 'active' ? 'disabled' : 'active' },
+              onClick={() => {
+                if (hook.data.state === 'active') setAsking('disable')
+                else
+                  void action.run(async () => {
+                    await client.webhooks.update({ params, body: { state: 'active' } })
+                    refresh()
                   })
-                  refresh()
-                })
-              }
+              }}
             >
               {t(hook.data.state === 'active' ? 'notice.disable' : 'notice.enable')}
             </Button>
@@ -312,6 +311,12 @@ export function WebhookPage() {
                   : [
                       t('notice.disabled'),
                       <span key="d">
+                        {one.disabled_by_id !== null && (
+                          <>
+                            <Person id={one.disabled_by_id} />
+                            {' · '}
+                          </>
+                        )}
                         {one.disabled_reason && sayFound(one.disabled_reason)}{' '}
                         <InLog filters={{ resource_type: 'webhook', resource_id: one.id }} />
                       </span>,
@@ -366,6 +371,20 @@ export function WebhookPage() {
         }}
       >
         <p>{t('notice.deleteText')}</p>
+      </Ask>
+      <Ask
+        opened={asking === 'disable'}
+        close={() => setAsking(null)}
+        danger
+        title={t('notice.disableTitle', { name })}
+        verb={t('notice.disable')}
+        reason="may"
+        changes={['webhooks', 'deliveries']}
+        act={(reason) =>
+          client.webhooks.update({ params, body: { state: 'disabled', ...(reason === undefined ? {} : { reason }) } })
+        }
+      >
+        <p>{t('notice.disableText')}</p>
       </Ask>
       <Ask
         opened={asking === 'replay'}

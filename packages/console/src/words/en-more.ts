@@ -591,6 +591,8 @@ export const enMore = {
     replaySome:
       '{{all}} have failed: the oldest {{most}} are sent, which is as many as go at a time. For later ones, say since when: writ webhook replay --state failed --since.',
     nothingToReplay: 'No delivery has failed.',
+    disableTitle: 'Disable the destination {{name}}',
+    disableText: 'Nothing is sent there any more. What waits fails, and can be replayed once it is enabled.',
     deleteTitle: 'Delete the destination {{name}}',
     deleteText: 'Its secrets are erased, and what waits for it is not sent.',
   },

@@ -57,6 +57,7 @@ export const endedZhCn: FoundWords = [
   [/^script_name may hold letters, digits, _ and - only(.*)$/s, 'script_name 只能含字母、数字、_ 和 -$1'],
   [/^(.+) is a link out of the folder$/s, '$1 是指向文件夹之外的链接'],
   [/^There is no script (.+)$/s, '没有脚本 $1'],
+  [/^The script (.+) was changed after the log had said what would run$/s, '脚本 $1 在日志写明将执行什么之后被修改'],
   [/^Script timed out after (\d+)s$/, '脚本在 $1 秒后超时'],
   [/^Script execution failed: (.+)$/s, '脚本执行失败：$1'],
   [/^The script's result is no file of at most (\d+) bytes$/, '脚本的结果不是 $1 字节以内的文件'],

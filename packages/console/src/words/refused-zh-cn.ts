@@ -164,6 +164,7 @@ export const refusedZhCn: FoundWords = [
   [/^there is no event "(.+?)".*$/s, '没有事件“$1”'],
   [/^This server may not call that address: (?<rest>.+)\.$/s, '服务器不得访问该地址：$<rest>。'],
   [/^This callback cannot be called: (?<rest>.+)\.$/s, '不能访问此回调地址：$<rest>。'],
+  [/^somebody disabled its webhook$/, '有人停用了它的 webhook'],
   [/^this is no url$/, '这不是网址'],
   [/^only http and https are called, not (\S+)$/, '只访问 http 和 https，不访问 $1'],
   [/^a url with a user or password is not called$/, '网址中不得有用户名或密码'],

@@ -550,6 +550,8 @@ export const zhCnMore: Words<typeof enMore> = {
     replaySome:
       '共有 {{all}} 次失败：将重发最早的 {{most}} 次，这是一次的上限。更晚的请说明起始时间：writ webhook replay --state failed --since。',
     nothingToReplay: '没有失败的投递。',
+    disableTitle: '停用目的地 {{name}}',
+    disableText: '不再向其发送任何消息。等待中的消息算作失败，启用后可以重发。',
     deleteTitle: '删除目的地 {{name}}',
     deleteText: '其密钥将被擦除，等待中的消息不再发送。',
   },

@@ -40,7 +40,16 @@ export function createCallbacks(on: {
     const { id, callback } = before
     const row = await store.lockCallback(tx, id)
     if (row?.state === 'active') return id
-    const isBack = { state: 'active', disabled_reason: null, failing_since: null, updated_at: caller.at } as const
+    // A person who stopped it is not overruled by whoever dispatches a task; a receiver that did not answer is asked again.
+    if (row?.state === 'disabled' && row.disabled_by_id !== null)
+      throw new AppError('TASK_CALLBACK_REFUSED', { reason: 'somebody disabled its webhook' })
+    const isBack = {
+      state: 'active',
+      disabled_reason: null,
+      disabled_by_id: null,
+      failing_since: null,
+      updated_at: caller.at,
+    } as const
     const resource = { type: 'webhook', id } as const
     if (row?.state !== 'deleted') {
       await store.updateWebhook(tx, id, isBack)
@@ -98,6 +107,7 @@ export function createCallbacks(on: {
               events: '[]',
               state: 'active',
               disabled_reason: null,
+              disabled_by_id: null,
               failing_since: null,
               created_by_id: personOf(caller),
               created_at: caller.at,

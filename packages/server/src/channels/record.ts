@@ -141,6 +141,7 @@ async function disable(tx: Tx, webhook: store.WebhookRow, attempt: Attempt, sinc
   await store.updateWebhook(tx, webhook.id, {
     state: 'disabled',
     disabled_reason: reason,
+    disabled_by_id: null,
     failing_since: since,
     updated_at: now,
   })

@@ -72,6 +72,7 @@ export const webhookHandlers = (on: WebhooksOn): Handlers<typeof webhooksApi, Ca
         events: JSON.stringify(events),
         state: 'active',
         disabled_reason: null,
+        disabled_by_id: null,
         failing_since: null,
         created_by_id: personOf(caller),
         created_at: caller.at,
@@ -101,7 +102,8 @@ export const webhookHandlers = (on: WebhooksOn): Handlers<typeof webhooksApi, Ca
   },
 
   async update(ask) {
-    const { caller, body, params } = ask
+    const { caller, params } = ask
+    const { reason, ...body } = ask.body
     requireEventPatterns('body.events', body.events ?? [])
     const [changed, heads] = await ask.change(async (tx) => {
       const row = known(await store.lockWebhook(tx, params.id))
@@ -118,7 +120,9 @@ export const webhookHandlers = (on: WebhooksOn): Handlers<typeof webhooksApi, Ca
           ? {}
           : {
               state: body.state,
-              disabled_reason: body.state === 'active' ? null : `disabled by ${caller.username ?? 'a user'}`,
+              disabled_reason:
+                body.state === 'active' ? null : (reason ?? `disabled by ${caller.username ?? 'a user'}`),
+              disabled_by_id: body.state === 'active' ? null : personOf(caller),
               failing_since: body.state === 'active' ? null : row.failing_since,
             }),
         updated_at: caller.at,
@@ -137,6 +141,7 @@ export const webhookHandlers = (on: WebhooksOn): Handlers<typeof webhooksApi, Ca
           events: JSON.parse(after.events),
           ...(after.handlers === '[]' ? {} : { handlers: JSON.parse(after.handlers) }),
           state: after.state,
+          ...(reason === undefined ? {} : { reason }),
         },
       })
       return [after, await headsOf(tx, [after])] as const
@@ -345,6 +350,7 @@ function showWebhook(row: Omit<store.WebhookRow, 'project_id'>, heads?: Readonly
     header_names: JSON.parse(row.header_names) as string[],
     state: row.state === 'active' ? 'active' : 'disabled',
     disabled_reason: row.disabled_reason,
+    disabled_by_id: row.disabled_by_id,
     failing_since: rfc3339OrNull(row.failing_since),
     previous_secret_until: rfc3339OrNull(row.previous_secret_until),
     handlers: JSON.parse(row.handlers) as string[],

@@ -472,6 +472,7 @@ export interface WebhooksTable {
   events: string
   state: 'active' | 'disabled' | 'deleted'
   disabled_reason: string | null
+  disabled_by_id: string | null
   failing_since: number | null
   created_by_id: string
   created_at: number
