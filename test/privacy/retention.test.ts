@@ -140,6 +140,15 @@ for (const backend of backends()) {
     assert.ok(after.length >= before.length)
     assert.deepEqual([(await verify(sys)).reason], [null])
     assert.equal((await sys.admin.post<SelfCheckReport>('/audit/self-check', { full: true })).body.ok, true)
+    // As after a copy of the folder that takes no names with a dot: nothing stands twice, and what was there is kept.
+    await sys.stop()
+    const copied = dayFiles(sys)
+    rmSync(path.join(sys.folder, 'data/audit/.cursor.json'))
+    await sys.restart()
+    await sys.settle()
+    assert.deepEqual([(await verify(sys)).reason], [null])
+    const aside = globSync('data/audit/.aside-*/*.{jsonl,txt}', { cwd: sys.folder })
+    assert.equal(aside.map((name) => readFileSync(path.join(sys.folder, name), 'utf8')).join(''), copied)
   })
 
   test(`${backend.name}: a log that somebody deleted without dropping it is found`, {

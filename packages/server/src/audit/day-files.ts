@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs'
-import { open, readdir, readFile, rename, rm, stat, truncate } from 'node:fs/promises'
+import { mkdtemp, open, readdir, readFile, rename, rm, stat, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { ifThere } from '../platform/if-there.ts'
@@ -17,6 +17,8 @@ interface Memory {
 }
 
 export interface DayFiles {
+  /** The folder that files were moved into which were there without the memory of how far they had come; null: there were none. */
+  readonly aside: string | null
   readonly cursor: { readonly shard: number; readonly index: number }
   /** Appends events in log order and fsyncs. `next` is the cursor after them. */
   write(events: readonly DayEvent[], next: { shard: number; index: number }): Promise<void>
@@ -36,11 +38,16 @@ export interface DayFiles {
  *
  * Lines are fsynced first, then the memory file (cursor and sizes) is replaced. Stopped in between, the next open cuts
  * the files back to the remembered sizes and the same lines are written again: none is lost, none stands twice.
+ *
+ * Files without a memory, as a copy leaves them that takes no names that begin with a dot, are put aside, and all lines are written anew:
+ * behind those that are there each would stand twice, and what is in them is nobody's to remove.
  */
 export async function openDayFiles(dir: string): Promise<DayFiles> {
   makeFolder(dir, 0o700)
   const memoryFile = join(dir, '.cursor.json')
-  let memory = await load(memoryFile)
+  const remembered = await load(memoryFile)
+  const aside = remembered ? null : await putAside(dir)
+  let memory = remembered ?? { cursor: 0, shard: 0, files: {} }
   for (const [name, bytes] of Object.entries(memory.files)) await truncate(join(dir, name), bytes).catch(ignoreMissing)
 
   // A file is remembered with its size before its first line goes in, or a crash there would leave lines nobody cuts.
@@ -67,6 +74,7 @@ export async function openDayFiles(dir: string): Promise<DayFiles> {
   }
 
   return {
+    aside,
     get cursor() {
       return { shard: memory.shard, index: memory.cursor }
     },
@@ -122,9 +130,20 @@ export async function openDayFiles(dir: string): Promise<DayFiles> {
 
 const DAY = /^audit_(\d{4}-\d\d-\d\d)\.jsonl$/
 
-async function load(file: string): Promise<Memory> {
+async function load(file: string): Promise<Memory | null> {
   const text = await ifThere(readFile(file, 'utf8'), null)
-  return text === null ? { cursor: 0, shard: 0, files: {} } : (JSON.parse(text) as Memory)
+  return text === null ? null : (JSON.parse(text) as Memory)
+}
+
+/** Stopped in between, the next open puts what is left into a folder of its own. */
+async function putAside(dir: string): Promise<string | null> {
+  const names = (await readdir(dir)).filter((name) => /^audit_.*\d{4}-\d\d-\d\d\.(jsonl|txt)$/.test(name))
+  if (names.length === 0) return null
+  // No project has a name like it, and no verification looks into it.
+  const aside = await mkdtemp(join(dir, '.aside-'))
+  for (const name of names) await rename(join(dir, name), join(aside, name))
+  await syncDirectory(dir)
+  return aside
 }
 
 function ignoreMissing(error: NodeJS.ErrnoException) {

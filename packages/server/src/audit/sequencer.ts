@@ -166,6 +166,11 @@ export function createSequencer(options: {
       const checkpoint = Buffer.from((await files.read(CHECKPOINT))!).toString()
       await db.sequence((tx) => logRows.setCheckpoint(tx, row, toBase64(files.published.root), checkpoint))
     }
+    if (days.aside)
+      log.warn(
+        { project: row.project_id, folder: days.aside },
+        'day files were there without .cursor.json: they were put aside, and all lines are written anew',
+      )
     // A folder of day files that was lost is made again whole, not only from the log that is open on.
     if (days.cursor.shard < row.shard) await writeClosedLogs(db, days, row.project_id)
     const opened = { row, files, signer, days }
