@@ -51,7 +51,10 @@ test('a schedule is added by its form, run, paused, resumed, changed and deleted
   await page.getByRole('button', { name: 'Pause' }).click()
   await page.getByLabel('Reason (optional)', { exact: true }).fill('freeze')
   await page.getByRole('dialog').getByRole('button', { name: 'Pause' }).click()
-  await page.locator('.summary', { hasText: 'freeze' }).waitFor()
+  await page
+    .locator('.summary', { hasText: 'freeze' })
+    .getByText(/admin \(you\) · /)
+    .waitFor()
   await page.getByText('No time is ahead.').waitFor()
   await page.getByRole('button', { name: 'Resume' }).click()
   await page.getByRole('dialog').getByRole('button', { name: 'Resume' }).click()

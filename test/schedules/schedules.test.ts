@@ -312,6 +312,7 @@ for (const backend of backends()) {
       assert.deepEqual([paused.state, paused.next_at, paused.fires], ['paused', null, []])
       const denied = { code: 'owner_denied', refusals: null, error_code: null }
       assert.deepEqual(paused.paused_cause, denied)
+      assert.deepEqual([paused.paused_by_id, paused.paused_at !== null], [null, true])
       const alarm = (await events()).at(-1)!
       assert.deepEqual([alarm.event_type, alarm.success, alarm.details.owner_id], ['schedule.paused', false, olga.id])
       assert.deepEqual(alarm.details.cause, denied)
@@ -363,11 +364,13 @@ for (const backend of backends()) {
       const paused = good(await admin.post<ScheduleDetail>(`/schedules/${made.id}/pause`, { reason: 'holidays' }))
       assert.deepEqual([paused.state, paused.paused_reason, paused.next], ['paused', 'holidays', []])
       assert.equal(paused.paused_cause, null)
+      assert.deepEqual([paused.paused_by_id, paused.paused_at !== null], [admin.id, true])
       await pass(3 * HOUR)
       assert.deepEqual((await get(made.id)).fires, [])
       const now = good(await admin.post<Submitted>(`/schedules/${made.id}/trigger`))
       assert.deepEqual((await by.settled(now.id)).input, { n: 1 })
-      good(await admin.post(`/schedules/${made.id}/resume`))
+      const resumed = good(await admin.post<ScheduleDetail>(`/schedules/${made.id}/resume`))
+      assert.deepEqual([resumed.paused_at, resumed.paused_by_id], [null, null])
       assert.deepEqual((await get(made.id)).fires, [])
       assert.equal((await admin.delete(`/schedules/${made.id}`)).status, 204)
       assert.equal((await admin.get(`/schedules/${made.id}`)).status, 404)

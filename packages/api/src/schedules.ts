@@ -142,6 +142,8 @@ export const Schedule = Type.Object({
   name: Type.String(),
   handler: Type.String(),
   state: oneOf(['active', 'paused', 'ended']),
+  paused_at: nullable(Time),
+  paused_by_id: nullable(Id),
   paused_reason: nullable(Type.String({ description: 'what the person said who paused it, or the server in English' })),
   paused_cause: nullable(
     Type.Object(PauseCause.properties, {

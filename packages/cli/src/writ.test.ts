@@ -590,6 +590,8 @@ test('a schedule is added with its times, and times that are not saved are shown
     name: 'nightly',
     handler: 'system.ping',
     state: 'active',
+    paused_at: null,
+    paused_by_id: null,
     paused_reason: null,
     paused_cause: null,
     cron: null,

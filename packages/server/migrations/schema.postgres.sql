@@ -833,6 +833,8 @@ CREATE TABLE public.schedules (
     updated_at bigint NOT NULL,
     callback text,
     paused_cause text,
+    paused_at bigint,
+    paused_by_id text,
     CONSTRAINT schedules_catch_up_check CHECK ((catch_up = ANY (ARRAY['none'::text, 'last'::text, 'all'::text]))),
     CONSTRAINT schedules_dst_gap_check CHECK ((dst_gap = ANY (ARRAY['skip'::text, 'after'::text]))),
     CONSTRAINT schedules_dst_overlap_check CHECK ((dst_overlap = ANY (ARRAY['first'::text, 'both'::text]))),

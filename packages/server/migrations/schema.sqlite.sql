@@ -653,7 +653,7 @@ create table schedules (
   refusals integer not null default 0,
   created_by_id text not null references users (id),
   created_at integer not null,
-  updated_at integer not null, callback text, paused_cause text,
+  updated_at integer not null, callback text, paused_cause text, paused_at integer, paused_by_id text,
   primary key (project_id, id)
 ) strict;
 

@@ -57,6 +57,7 @@ function pausedWhy({ name, paused_cause, paused_reason }: ScheduleDetail): strin
 const fields = (s: ScheduleDetail): Field[] => [
   ['Schedule', s.name, 'bold'],
   ['State', s.state, colour(s.state)],
+  ['Paused', timeText(s.paused_at)],
   ['Because', pausedWhy(s)],
   ['Handler', s.handler],
   ['Input', s.input === undefined ? null : JSON.stringify(s.input)],

@@ -119,7 +119,7 @@ function Row({ handler, title, ask }: { handler: HandlerInfo; title: string; ask
                 at={handler.disabled_at}
                 byId={handler.disabled_by_id}
                 reason={handler.disabled_reason}
-                event="handler.disabled"
+                log={{ event_type: 'handler.disabled' }}
               />
             )}
           </>

@@ -86,7 +86,7 @@ export function Queues() {
                             at={one.paused_at}
                             byId={one.paused_by_id}
                             reason={one.paused_reason}
-                            event="queue.paused"
+                            log={{ event_type: 'queue.paused' }}
                           />
                         </>
                       )}

@@ -9,8 +9,8 @@ import { useSession } from '../app/session.tsx'
 import { Facts, Page, Person, RunStateBadge, Section, Time } from '../parts/bits.tsx'
 import { Go } from '../parts/go.tsx'
 import { Icon } from '../parts/icons.tsx'
-import { InLog } from '../parts/in-log.tsx'
 import { FireOutcome, ScheduleActs, ScheduleState, When } from '../parts/schedule-bits.tsx'
+import { StandingStill } from '../parts/standing-still.tsx'
 import { Answer } from '../parts/states.tsx'
 import { Tree } from '../parts/tree.tsx'
 
@@ -67,9 +67,9 @@ export function SchedulePage() {
   )
 }
 
-/** What paused it: the server, in the language of the page, or the words of whoever did. */
-function pausedWhy({ paused_cause, paused_reason }: ScheduleDetail, t: TFunction): string | null {
-  if (paused_cause === null) return paused_reason
+/** Why the server paused it by itself, in the language of the page. */
+function pausedByServer({ paused_cause }: ScheduleDetail, t: TFunction): string | null {
+  if (paused_cause === null) return null
   const { code, refusals, error_code } = paused_cause
   return t(`schedule.pausedBy.${code}`, { times: refusals, code: error_code })
 }
@@ -84,8 +84,13 @@ function Whole({ schedule }: { schedule: ScheduleDetail }) {
       <div>
         {schedule.state === 'paused' && (
           <p className="summary summary-wait">
-            {t('schedule.pausedText')} {pausedWhy(schedule, t)}{' '}
-            <InLog filters={{ resource_type: 'schedule', resource_id: schedule.id }} />
+            {t('schedule.pausedText')} {pausedByServer(schedule, t)}{' '}
+            <StandingStill
+              at={schedule.paused_at}
+              byId={schedule.paused_by_id}
+              reason={schedule.paused_cause === null ? schedule.paused_reason : null}
+              log={{ resource_type: 'schedule', resource_id: schedule.id }}
+            />
           </p>
         )}
         <Section title={t('schedule.nextTimes')}>

@@ -96,7 +96,7 @@ export function ConcurrencyKeys() {
                           byId={one.paused_by_id}
                           by={one.paused_by_run_id && <Go to={`tasks/${one.paused_by_run_id}`}>{t('key.byTask')}</Go>}
                           reason={one.paused_reason}
-                          event="concurrency_key.paused"
+                          log={{ event_type: 'concurrency_key.paused' }}
                         />
                       )}
                     </Told>

@@ -8,21 +8,23 @@ import { InLog } from './in-log.tsx'
  */
 export function StandingStill(props: {
   at: string | null
-  /** The person's id; `by` stands in for somebody else. */
+  /** The person's id, null of the server; `by` stands in for somebody else. */
   byId: string | null
   by?: ReactNode
   reason: string | null
-  event: string
+  /** Which entries tell of it. */
+  log: Readonly<Record<string, string>>
 }) {
-  const { at, byId, by, reason, event } = props
+  const { at, byId, by, reason, log } = props
+  const who = by ?? (byId === null ? null : <Person id={byId} />)
   return (
     <span className="small standing-still">
       {at !== null && (
         <span className="dimmed">
-          {by ?? <Person id={byId} />} · <Time at={at} />{' '}
+          {who} {who && '·'} <Time at={at} />{' '}
         </span>
       )}
-      <InLog filters={{ event_type: event }} />
+      <InLog filters={log} />
       {reason !== null && <q className="breaks">{reason}</q>}
     </span>
   )

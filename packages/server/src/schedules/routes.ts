@@ -77,6 +77,8 @@ export const scheduleHandlers = ({
       catch_up_limit: body.catch_up_limit ?? 10,
       when_running: body.when_running ?? 'allow',
       state: 'active',
+      paused_at: null,
+      paused_by_id: null,
       paused_reason: null,
       paused_cause: null,
       owner_id: personOf(caller),
@@ -216,6 +218,8 @@ export const scheduleHandlers = ({
       const reason = ask.body?.reason ?? null
       const moved = {
         state: 'paused',
+        paused_at: caller.at,
+        paused_by_id: personOf(caller),
         paused_reason: reason,
         next_at: null,
         version: row.version + 1,
@@ -243,6 +247,8 @@ export const scheduleHandlers = ({
       if (next === undefined) throw new AppError('SCHEDULE_ENDED')
       const moved = {
         state: 'active',
+        paused_at: null,
+        paused_by_id: null,
         paused_reason: null,
         paused_cause: null,
         next_at: next,

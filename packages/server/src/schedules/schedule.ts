@@ -172,6 +172,8 @@ export const showSchedule = (row: Omit<ScheduleRow, 'project_id'>): Schedule => 
   name: row.name,
   handler: row.handler,
   state: row.state === 'deleted' ? 'ended' : row.state,
+  paused_at: rfc3339OrNull(row.paused_at),
+  paused_by_id: row.paused_by_id,
   paused_reason: row.paused_reason,
   paused_cause: row.paused_cause === null ? null : (JSON.parse(row.paused_cause) as PauseCause),
   cron: row.cron,

@@ -321,6 +321,8 @@ async function pauseItself(tx: Tx, row: store.ScheduleRow, now: number, cause: P
       : `it started nothing ${cause.refusals} times in a row, the last time ${cause.error_code}`
   await store.updateSchedule(tx, row.id, {
     state: 'paused',
+    paused_at: now,
+    paused_by_id: null,
     paused_reason: reason,
     paused_cause: JSON.stringify(cause),
     next_at: null,

@@ -714,6 +714,8 @@ export interface SchedulesTable {
   starts_at: number | null
   ends_at: number | null
   state: 'active' | 'paused' | 'ended' | 'deleted'
+  paused_at: number | null
+  paused_by_id: string | null
   paused_reason: string | null
   /** `PauseCause` as JSON, when the server paused it. */
   paused_cause: string | null
