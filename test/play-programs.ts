@@ -2,21 +2,30 @@
 import { parseArgs } from 'node:util'
 import { shorten } from './random.ts'
 
-interface Table<Order> extends AsyncDisposable {
+/** Where programs are played, one after the other. */
+export interface Table<Order> extends AsyncDisposable {
   /** Throws what is wrong. */
   play(orders: readonly Order[], tell?: (text: string) => void): Promise<void>
 }
 
+const beginningOf = ({ message }: Error): string =>
+  message
+    .replace(/^(order|step) [0-9]+, \{.*?\}+: /, '')
+    .replace(/[0-9a-f]{8,}|[0-9]+/g, '')
+    .slice(0, 60)
+
 /**
  * Options: `--store`, `--seed` of the first program, `--programs`, `--length`, `--restarts`, `--tell` each order, `--keep` on after one that failed,
- * or `--orders '<JSON>'` instead of a random program. `kindOf`: of an error, what it has alike with that of another program that fails as this one does.
+ * or `--orders '<JSON>'` instead of a random program. `kindOf`: of an error, what it has alike with that of another program that fails as this one does;
+ * left out: its beginning, whichever order of whichever program it was.
  */
 export async function playPrograms<Store extends string, Order>(on: {
   readonly length: number
   openTable(store: Store): Promise<Table<Order>>
   programOf(seed: number, options: { length: number; restarts: boolean; store: Store }): readonly Order[]
-  kindOf(error: Error): string
+  kindOf?(error: Error): string
 }): Promise<void> {
+  const { kindOf = beginningOf } = on
   const { values } = parseArgs({
     options: {
       store: { type: 'string', default: 'sqlite' },
@@ -55,14 +64,14 @@ export async function playPrograms<Store extends string, Order>(on: {
       await table[Symbol.asyncDispose]()
       table = undefined
       if (!values.keep) {
-        const like = on.kindOf(error as Error)
+        const like = kindOf(error as Error)
         const short = await shorten(orders, async (some) => {
           await using own = await on.openTable(store)
           try {
             await own.play(some)
             return false
           } catch (found) {
-            return on.kindOf(found as Error) === like
+            return kindOf(found as Error) === like
           }
         })
         say(`shortest: ${JSON.stringify(short)}`)

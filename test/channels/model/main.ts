@@ -7,11 +7,5 @@ await playPrograms({
   length: 60,
   openTable,
   programOf,
-  // Whichever order of whichever program it was.
-  kindOf: ({ message }) =>
-    message
-      .replace(/^order [0-9]+, \{.*?\}+: /, '')
-      .replace(/[0-9]+/g, '')
-      .slice(0, 60),
 })
 process.exit()

@@ -7,11 +7,5 @@ await playPrograms({
   length: 25,
   openTable: (store: 'sqlite' | 'postgres') => openTable(store, { outsiders: true }),
   programOf,
-  // Whichever order of whichever program it was.
-  kindOf: ({ message }) =>
-    message
-      .replace(/^order [0-9]+, \{.*?\}+: /, '')
-      .replace(/[0-9a-f]{8,}|[0-9]+/g, '')
-      .slice(0, 60),
 })
 process.exit()

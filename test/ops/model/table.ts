@@ -4,22 +4,21 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { addMigrated } from '../../backends.ts'
+import type { Table } from '../../play-programs.ts'
 import { buildVerifier, missingGo } from '../../servers/go-verifier.ts'
 import { addDatabase } from '../../servers/logins.ts'
 import { type Postgres, startPostgres } from '../../servers/postgres.ts'
 import { play } from './play.ts'
 import type { Order } from './program.ts'
 
-export interface Table extends AsyncDisposable {
-  /** Throws what is wrong. */
-  play(orders: readonly Order[], tell?: (text: string) => void): Promise<void>
-}
-
 /** Settings that name a new, empty database; none for SQLite, which is in the data directory. */
 export type NewDatabase = (migrated: boolean) => Promise<Readonly<Record<string, string>>>
 
 /** `outsiders`: each log is shown at the end to the verifier in Go, with all that was seen of it; it takes half a minute to build. */
-export async function openTable(store: 'sqlite' | 'postgres', options: { outsiders?: boolean } = {}): Promise<Table> {
+export async function openTable(
+  store: 'sqlite' | 'postgres',
+  options: { outsiders?: boolean } = {},
+): Promise<Table<Order>> {
   let postgres: Postgres | undefined
   const folder = await mkdtemp(path.join(tmpdir(), 'writ-operators-'))
   const independent = options.outsiders && missingGo() === undefined ? await buildVerifier(folder) : undefined

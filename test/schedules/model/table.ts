@@ -1,21 +1,17 @@
 /** A server on which one program after the other is played. */
 import assert from 'node:assert/strict'
 import { backends } from '../../backends.ts'
+import type { Table } from '../../play-programs.ts'
 import { handlerOf } from '../../tasks/dispatch.ts'
 import { HANDLERS, play, QUEUE } from './play.ts'
 import type { Step } from './program.ts'
-
-export interface Table extends AsyncDisposable {
-  /** Throws what is wrong. */
-  play(steps: readonly Step[], tell?: (text: string) => void): Promise<void>
-}
 
 const stores = backends()
 /** Later than every program ends. */
 const AFTERWARDS = Date.parse('2031-12-20T00:00:00Z')
 
 /** On PostgreSQL it has no scheduler of its own: there time passes, and things change, while nobody looks. */
-export async function openTable(store: 'sqlite' | 'postgres'): Promise<Table> {
+export async function openTable(store: 'sqlite' | 'postgres'): Promise<Table<Step>> {
   const system = await stores
     .find(({ name }) => name === store)!
     .start({

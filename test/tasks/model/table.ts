@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { Redis } from 'ioredis'
 import { backends } from '../../backends.ts'
+import type { Table } from '../../play-programs.ts'
 import { type RedisServer, startRedis } from '../../servers/redis.ts'
 import type { StartOptions, TestSystem } from '../../test-system.ts'
 import { judge, judgeViews } from './judge.ts'
@@ -11,16 +12,10 @@ import { createWorld } from './world.ts'
 
 export type Store = 'sqlite' | 'memory' | 'postgres' | 'redis' | 'redis-postgres'
 
-export interface Table extends AsyncDisposable {
-  readonly system: TestSystem
-  /** Throws what is wrong. */
-  play(orders: readonly Order[], tell?: (text: string) => void): Promise<void>
-}
-
 const stores = backends()
 let tables = 0
 
-export async function openTable(store: Store): Promise<Table> {
+export async function openTable(store: Store): Promise<Table<Order>> {
   const redis = store.startsWith('redis') ? await startRedis() : undefined
   const database = stores.find(({ name }) => name === (store.endsWith('postgres') ? 'postgres' : 'sqlite'))!
   let system: TestSystem | undefined
@@ -39,7 +34,6 @@ export async function openTable(store: Store): Promise<Table> {
   const run = `m${tables++}`
   let programs = 0
   return {
-    system,
     async play(orders, tell) {
       world.clear()
       const prefix = `${run}-${programs++}`
