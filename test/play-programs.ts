@@ -8,9 +8,25 @@ export interface Table<Order> extends AsyncDisposable {
   play(orders: readonly Order[], tell?: (text: string) => void): Promise<void>
 }
 
+/** Carries out one order after the other. Throws at which one what was seen differs from what is promised. */
+export async function carryOut<Order>(
+  orders: readonly Order[],
+  player: { carryOut(order: Order): Promise<unknown> },
+  tell?: (text: string) => void,
+): Promise<void> {
+  for (const [i, order] of orders.entries()) {
+    tell?.(`${i} ${JSON.stringify(order)}`)
+    try {
+      await player.carryOut(order)
+    } catch (error) {
+      throw new Error(`order ${i}, ${JSON.stringify(order)}: ${(error as Error).message}`, { cause: error })
+    }
+  }
+}
+
 const beginningOf = ({ message }: Error): string =>
   message
-    .replace(/^(order|step) [0-9]+, \{.*?\}+: /, '')
+    .replace(/^order [0-9]+, \{.*?\}+: /, '')
     .replace(/[0-9a-f]{8,}|[0-9]+/g, '')
     .slice(0, 60)
 

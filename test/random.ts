@@ -11,6 +11,18 @@ export function randomOf(seed: number): () => number {
   }
 }
 
+/** What random programs choose by; the same for the same seed. */
+export function choiceOf(seed: number) {
+  const random = randomOf(seed)
+  /** A whole number from 0 on. */
+  const below = (n: number): number => Math.floor(random() * n)
+  return {
+    below,
+    pick: <T>(all: readonly T[]): T => all[below(all.length)]!,
+    maybe: (chance: number): boolean => random() < chance,
+  }
+}
+
 /** So many of one, to be picked from. */
 export const repeated = <T>(count: number, one: T): T[] => Array.from({ length: count }, () => one)
 

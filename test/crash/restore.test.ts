@@ -126,6 +126,28 @@ test('PostgreSQL: a backup made under load is restored into another database', {
   }
 })
 
+/** A stopped server with the database of before its last four tickets, beside the log that has them; and what an auditor kept of that. */
+async function withOlderDatabase() {
+  const folder = await makeFolder()
+  const writ = await prepareWrit({ folder })
+  const database = path.join(writ.dataDir, 'writ.db')
+  const keptDir = path.join(folder, 'kept')
+  try {
+    await writ.start()
+    await writ.login()
+    await open(writ, 3, 'kept')
+    await writ.stop()
+    await cp(database, path.join(folder, 'older.db'))
+    await writ.start()
+    await open(writ, 4, 'lost')
+  } finally {
+    await writ.stop()
+  }
+  await verified(writ, keptDir)
+  await cp(path.join(folder, 'older.db'), database)
+  return { writ, keptDir }
+}
+
 /** Two servers, the second of them empty, and a backup of the first, which went on after it. */
 async function backedUp() {
   const folder = await makeFolder()
@@ -445,22 +467,8 @@ for (const lost of [['keys'], ['signer'], ['keys', 'signer'], []])
   })
 
 test('an older database under a longer log is refused, until the loss is accepted and logged', async () => {
-  const folder = await makeFolder()
-  const writ = await prepareWrit({ folder })
-  const database = path.join(writ.dataDir, 'writ.db')
-  const keptDir = path.join(folder, 'kept')
+  const { writ, keptDir } = await withOlderDatabase()
   try {
-    await writ.start()
-    await writ.login()
-    await open(writ, 3, 'kept')
-    await writ.stop()
-    await cp(database, path.join(folder, 'older.db'))
-    await writ.start()
-    await open(writ, 4, 'lost')
-    await writ.stop()
-    await verified(writ, keptDir)
-    await cp(path.join(folder, 'older.db'), database)
-
     assert.match(await writ.refusal(), /an older database was put in place[\s\S]*writ restore --accept-loss/)
     await assert.rejects(restore(place(writ)), /--accept-loss/)
     const restored = await restore({ ...place(writ), acceptLoss: true, reason: 'wrong volume mounted' })
@@ -512,21 +520,8 @@ test('the database of a backup in the place of the one that was restored from it
 })
 
 test('logs that restores have closed are dropped, oldest first, and what is left verifies', async () => {
-  const folder = await makeFolder()
-  const writ = await prepareWrit({ folder })
-  const database = path.join(writ.dataDir, 'writ.db')
-  const keptDir = path.join(folder, 'kept')
+  const { writ, keptDir } = await withOlderDatabase()
   try {
-    await writ.start()
-    await writ.login()
-    await open(writ, 3, 'kept')
-    await writ.stop()
-    await cp(database, path.join(folder, 'older.db'))
-    await writ.start()
-    await open(writ, 4, 'lost')
-    await writ.stop()
-    await verified(writ, keptDir)
-    await cp(path.join(folder, 'older.db'), database)
     // Published beyond what the database knows; then, twice, a log that was closed before anything of it was published.
     await restore({ ...place(writ), acceptLoss: true, reason: 'wrong volume mounted' })
     await continueAll(writ, 'first')

@@ -6,6 +6,7 @@ import type { Static } from 'typebox'
 import { endOfLog } from '../../../packages/server/src/audit/index.ts'
 import { forgetOldDeliveries } from '../../../packages/server/src/channels/index.ts'
 import type { Answer as HttpAnswer } from '../../client.ts'
+import { carryOut } from '../../play-programs.ts'
 import { dispatcherOf } from '../../tasks/dispatch.ts'
 import { type TestSystem, until } from '../../test-system.ts'
 import { type Book, type Hook, type Message, openBook } from './book.ts'
@@ -19,14 +20,7 @@ export async function play(system: TestSystem, orders: readonly Order[], tell?: 
   await using receivers = await startReceivers(system.now)
   const player = createPlayer(system, receivers)
   await player.begin()
-  for (const [i, order] of orders.entries()) {
-    tell?.(`${i} ${JSON.stringify(order)}`)
-    try {
-      await player.carryOut(order)
-    } catch (error) {
-      throw new Error(`order ${i}, ${JSON.stringify(order)}: ${(error as Error).message}`, { cause: error })
-    }
-  }
+  await carryOut(orders, player, tell)
   await player.finish()
 }
 

@@ -1,5 +1,5 @@
 /** Random programs of people with webhooks, and of receivers that take, refuse, drop and come back: data, so that one is printed and shortened. */
-import { randomOf, repeated } from '../../random.ts'
+import { choiceOf, repeated } from '../../random.ts'
 
 /** Of what there is, how far back from the newest; wraps around. */
 export type Back = number
@@ -66,10 +66,7 @@ const PATTERNS = [
 const HOUR = 3_600_000
 
 export function programOf(seed: number, options: { readonly length: number; readonly restarts?: boolean }): Order[] {
-  const random = randomOf(seed)
-  const below = (n: number) => Math.floor(random() * n)
-  const pick = <T>(all: readonly T[]): T => all[below(all.length)]!
-  const maybe = (chance: number) => random() < chance
+  const { below, pick, maybe } = choiceOf(seed)
   const back = () => pick([0, 0, 1, 1, 2, 3])
   const change = (): Change => ({
     ...(maybe(0.4) ? { events: pick(PATTERNS) } : {}),

@@ -20,6 +20,7 @@ import { prepareRestorePostgres, restorePostgres } from '../../../packages/serve
 import type { Answer } from '../../client.ts'
 import { writ } from '../../evidence/command-line.ts'
 import { unpack, verifySh, verifyZipFile } from '../../evidence/scene.ts'
+import { carryOut } from '../../play-programs.ts'
 import { freePort } from '../../servers/free-port.ts'
 import type { Independent } from '../../servers/go-verifier.ts'
 import { type Person, TestSystem, until } from '../../test-system.ts'
@@ -46,16 +47,13 @@ export async function play(on: {
   const folder = await mkdtemp(path.join(tmpdir(), 'writ-operator-'))
   const { player, close } = await settleDown(folder, on.newDatabase)
   try {
-    for (const [i, order] of on.orders.entries()) {
-      on.tell?.(`${i} ${JSON.stringify(order)}`)
-      try {
-        await player.carryOut(order)
-      } catch (error) {
+    const carriesOut = (order: Order) =>
+      player.carryOut(order).catch((error: unknown) => {
         // An answer of 500 says no more than that the log knows.
         for (const line of player.log().split('\n')) if (/"level":"?(?:[56]0|error|fatal)/.test(line)) on.tell?.(line)
-        throw new Error(`order ${i}, ${JSON.stringify(order)}: ${(error as Error).message}`, { cause: error })
-      }
-    }
+        throw error
+      })
+    await carryOut(on.orders, { carryOut: carriesOut }, on.tell)
     await player.finish(on.independent)
   } finally {
     await close()

@@ -1,5 +1,5 @@
 /** Random programs of an operator who keeps a Writ for years: data, so that one that fails is printed, shortened and run again. */
-import { randomOf, repeated } from '../../random.ts'
+import { choiceOf, repeated } from '../../random.ts'
 
 /** Tickets, backups and so on are told by how many were made after them. */
 type Back = number
@@ -48,10 +48,7 @@ export type Order =
 const HOUR = 3_600_000
 
 export function programOf(seed: number, options: { readonly length: number; readonly restarts?: boolean }): Order[] {
-  const random = randomOf(seed)
-  const below = (n: number) => Math.floor(random() * n)
-  const pick = <T>(all: readonly T[]): T => all[below(all.length)]!
-  const maybe = (chance: number) => random() < chance
+  const { below, pick, maybe } = choiceOf(seed)
   const project = () => pick([0, 0, 0, 1] as const)
   const back = () => pick([0, 0, 0, 1, 1, 2, 3, 5, 8])
   // What an operator does seldom comes often here: it is in what meets that something is overlooked.

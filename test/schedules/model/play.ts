@@ -4,6 +4,7 @@ import type { DueTimes, ScheduleDetail } from '@writ/api'
 import { createLog } from '../../../packages/server/src/platform/log.ts'
 import { createScheduler, type Scheduler } from '../../../packages/server/src/schedules/index.ts'
 import type { Answer as HttpAnswer } from '../../client.ts'
+import { carryOut } from '../../play-programs.ts'
 import { dispatcherOf, handlerOf } from '../../tasks/dispatch.ts'
 import { type Person, type TestSystem, until } from '../../test-system.ts'
 import { type Asked, type Book, type Entry, openBook, PLAIN, withWay } from './book.ts'
@@ -20,7 +21,7 @@ const HORIZON = 200 * 86_400_000
 const text = (at: number) => new Date(at).toISOString()
 const textOrNull = (at: number | null) => (at === null ? null : text(at))
 
-/** @throws Error that says at which step what was seen differs from what is promised */
+/** @throws Error that says at which order what was seen differs from what is promised */
 export async function play(
   system: TestSystem,
   olga: Person,
@@ -28,14 +29,7 @@ export async function play(
   tell?: (text: string) => void,
 ): Promise<void> {
   const player = createPlayer(system, olga)
-  for (const [i, step] of steps.entries()) {
-    tell?.(`${i} ${JSON.stringify(step)}`)
-    try {
-      await player.carryOut(step)
-    } catch (error) {
-      throw new Error(`step ${i}, ${JSON.stringify(step)}: ${(error as Error).message}`, { cause: error })
-    }
-  }
+  await carryOut(steps, player, tell)
   await player.finish()
 }
 

@@ -1,5 +1,5 @@
 /** Random programs of people with schedules, schedulers that look at them, and clocks that are set: data, so that one is printed and shortened. */
-import { randomOf, repeated } from '../../random.ts'
+import { choiceOf, repeated } from '../../random.ts'
 import type { Times } from './due.ts'
 
 /** Of what there is, how far back from the newest; wraps around. */
@@ -68,10 +68,7 @@ const HOUR = 60 * MINUTE
 export type Step = Order | { readonly do: 'begin'; readonly at: string }
 
 export function programOf(seed: number, options: { readonly length: number; readonly restarts?: boolean }): Step[] {
-  const random = randomOf(seed)
-  const below = (n: number) => Math.floor(random() * n)
-  const pick = <T>(all: readonly T[]): T => all[below(all.length)]!
-  const maybe = (chance: number) => random() < chance
+  const { below, pick, maybe } = choiceOf(seed)
   const [zone, changes] = pick(CHANGES)
   const at = new Date(
     Date.parse(changes) - pick([26 * HOUR, 2 * HOUR, 30 * MINUTE]) - pick([0, 0, 1, 30_000]),
@@ -178,9 +175,7 @@ const ZONES = [
 
 /** Times of a calendar, and a span of some days in which they are looked for. */
 export function timesOf(seed: number): { readonly times: Times; readonly from: number; readonly to: number } {
-  const random = randomOf(seed)
-  const below = (n: number) => Math.floor(random() * n)
-  const pick = <T>(all: readonly T[]): T => all[below(all.length)]!
+  const { below, pick, maybe } = choiceOf(seed)
   const cron = [
     ...pick([[], [], [], ['0'], ['*/20'], ['30'], ['15,45']]),
     pick(['0', '30', '15', '*/15', '0,30', '45', '59', '*/7', '5-10', '*', '0,59']),
@@ -196,8 +191,8 @@ export function timesOf(seed: number): { readonly times: Times; readonly from: n
     zone: pick(ZONES),
     gap: pick(['skip', 'after']),
     overlap: pick(['first', 'both']),
-    startsAt: random() < 0.2 ? from + below(300) * HOUR : null,
-    endsAt: random() < 0.2 ? from + below(600) * HOUR : null,
+    startsAt: maybe(0.2) ? from + below(300) * HOUR : null,
+    endsAt: maybe(0.2) ? from + below(600) * HOUR : null,
   }
   return { times, from, to }
 }

@@ -1,6 +1,6 @@
 /** Random programs of an operator and of those who dispatch: data, so that one that fails is printed, shortened and run again. */
 
-import { randomOf, repeated } from '../../random.ts'
+import { choiceOf, repeated } from '../../random.ts'
 
 /** What an attempt does; the last of a plan stands for all that follow. */
 export type Act = 'ok' | 'fail' | 'final' | 'soon' | 'hang' | 'late' | 'step' | 'family' | 'pause'
@@ -70,10 +70,7 @@ export interface ProgramOptions {
 }
 
 export function programOf(seed: number, options: ProgramOptions): Order[] {
-  const random = randomOf(seed)
-  const below = (n: number) => Math.floor(random() * n)
-  const pick = <T>(all: readonly T[]): T => all[below(all.length)]!
-  const maybe = (chance: number) => random() < chance
+  const { below, pick, maybe } = choiceOf(seed)
 
   const actOf = (depth: number): Act =>
     pick([

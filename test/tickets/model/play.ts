@@ -5,6 +5,7 @@ import path from 'node:path'
 import type { Approval, Artifact, AuditEvent, Policy, PolicyChange, Run, RunDetail, Ticket } from '@writ/api'
 import { type Client, createClient, type Answer as HttpAnswer } from '../../client.ts'
 import { exportBundle, verifyZipFile } from '../../evidence/scene.ts'
+import { carryOut } from '../../play-programs.ts'
 import type { Person, TestSystem } from '../../test-system.ts'
 import { type Answer, type Book, dueOf, openBook } from './book.ts'
 import { type Listeners, listen } from './listeners.ts'
@@ -33,14 +34,7 @@ export async function play(
 ): Promise<void> {
   await using listeners = await listen(system)
   const player = createPlayer(system, people, listeners)
-  for (const [i, order] of orders.entries()) {
-    tell?.(`${i} ${JSON.stringify(order)}`)
-    try {
-      await player.carryOut(order)
-    } catch (error) {
-      throw new Error(`order ${i}, ${JSON.stringify(order)}: ${(error as Error).message}`, { cause: error })
-    }
-  }
+  await carryOut(orders, player, tell)
   await player.finish()
 }
 

@@ -1,6 +1,6 @@
 /** Random programs of people with tickets: data, so that one that fails is printed, shortened and run again. */
 import type { Role } from '@writ/api'
-import { randomOf, repeated } from '../../random.ts'
+import { choiceOf, repeated } from '../../random.ts'
 
 /** Who is there, with the role of each at the beginning. The first is the instance administrator and keeps it. */
 export const PEOPLE = [
@@ -80,10 +80,7 @@ export type Order =
 const ROLES = ['admin', 'ops', 'dev', 'employee', 'auditor'] as const
 
 export function programOf(seed: number, options: { readonly length: number; readonly restarts?: boolean }): Order[] {
-  const random = randomOf(seed)
-  const below = (n: number) => Math.floor(random() * n)
-  const pick = <T>(all: readonly T[]): T => all[below(all.length)]!
-  const maybe = (chance: number) => random() < chance
+  const { below, pick, maybe } = choiceOf(seed)
   // Most often those who may do most.
   const anybody = () => pick([0, 0, 0, 1, 1, 2, 2, 3, 4, 4, 5, 6])
   const back = () => pick([0, 0, 0, 1, 1, 2, 3, 5])

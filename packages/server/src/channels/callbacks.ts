@@ -21,6 +21,19 @@ export interface Callbacks {
 }
 
 /** Callbacks are webhooks that nobody lists: the same queue, attempts, log of deliveries and replay. */
+/** Says in the log that an address is told from now on. */
+const noteAdded = (
+  tx: Tx,
+  caller: Caller,
+  { id, words, shown }: { readonly id: string; readonly words: store.WebhookRow['callback']; readonly shown: string },
+): Promise<void> =>
+  append(tx, caller.at, caller, {
+    type: 'webhook.created',
+    resource: { type: 'webhook', id },
+    action: `Added callback: ${shown}`,
+    details: { format: words, url: shown, events: [] },
+  })
+
 export function createCallbacks(on: {
   readonly db: Database
   readonly egress: Egress
@@ -50,12 +63,11 @@ export function createCallbacks(on: {
       failing_since: null,
       updated_at: caller.at,
     } as const
-    const resource = { type: 'webhook', id } as const
     if (row?.state !== 'deleted') {
       await store.updateWebhook(tx, id, isBack)
       await append(tx, caller.at, caller, {
         type: 'webhook.updated',
-        resource,
+        resource: { type: 'webhook', id },
         action: `Changed webhook: ${before.name}`,
         details: { changed: ['state'], url: before.url, events: [], state: 'active' },
       })
@@ -64,12 +76,7 @@ export function createCallbacks(on: {
     // Of one that was deleted nothing is left but its place.
     const sealed = { sealed_url: on.sealed.seal(id, 'url', url), sealed_headers: on.sealed.seal(id, 'headers', '{}') }
     await store.updateWebhook(tx, id, { ...isBack, ...sealed, url: shown })
-    await append(tx, caller.at, caller, {
-      type: 'webhook.created',
-      resource,
-      action: `Added callback: ${shown}`,
-      details: { format: callback, url: shown, events: [] },
-    })
+    await noteAdded(tx, caller, { id, words: callback, shown })
     return id
   }
 
@@ -118,12 +125,7 @@ export function createCallbacks(on: {
               handlers: '[]',
             })
             await store.beginReading(tx, await endOfLog(tx))
-            await append(tx, caller.at, caller, {
-              type: 'webhook.created',
-              resource: { type: 'webhook', id },
-              action: `Added callback: ${shown}`,
-              details: { format: words, url: shown, events: [] },
-            })
+            await noteAdded(tx, caller, { id, words, shown })
             return id
           }),
         )

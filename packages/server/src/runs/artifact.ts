@@ -77,6 +77,13 @@ export async function recordArtifact(
 /** SHA-256 of a document, in hex. */
 export const digestOf = (text: string | Uint8Array): string => hash('sha256', text, 'hex')
 
+/** The runs of a file: its own, and those that check it again. Throws LEGAL_HOLD where a hold keeps it. */
+export async function runsUnlessHeld(tx: Tx, artifact: store.ArtifactRow): Promise<readonly string[]> {
+  const runs = await store.listRunsOf(tx, artifact)
+  await refuseIfHeld(tx, { runs, ticket: (await store.findRun(tx, artifact.run_id))?.ticket_id ?? null })
+  return runs
+}
+
 /** What an audit event belongs to: its run, or what it is about, with the ticket of either. For legal holds. */
 export async function belongingOf(
   tx: Tx,
@@ -94,7 +101,7 @@ export async function belongingOf(
 
 /**
  * Erases the bytes of an artifact on demand: hash and record stay, so what was proven about it stays provable. All artifacts
- * of the project with the same bytes are erased, because the bytes are one. Answers them.
+ * of the project with the same bytes are erased, because the bytes are one. Answers how many, and the runs that they are evidence of.
  *
  * Stopped after the commit: `removeErasedBytes` of a later minute takes the bytes away.
  */
@@ -103,13 +110,10 @@ export async function eraseArtifact(
   caller: Caller,
   artifact: store.ArtifactRow,
   ground: string,
-): Promise<readonly store.ArtifactRow[]> {
+): Promise<{ erased: number; runs: readonly string[] }> {
   const same = await store.listSameBytes(tx, artifact.sha256)
-  for (const one of same)
-    await refuseIfHeld(
-      tx,
-      await belongingOf(tx, { run_id: one.run_id, resource_type: 'artifact', resource_id: one.id }),
-    )
+  const runs: string[] = []
+  for (const one of same) runs.push(...(await runsUnlessHeld(tx, one)))
   await store.markErased(tx, artifact.sha256, personOf(caller), caller.at)
   for (const one of same)
     await append(tx, caller.at, caller, {
@@ -119,7 +123,7 @@ export async function eraseArtifact(
       details: { run_id: one.run_id, filename: one.filename, sha256_hash: one.sha256, ground },
       run: { id: one.run_id, seq: await store.nextEvent(tx, one.run_id) },
     })
-  return same
+  return { erased: same.length, runs }
 }
 
 /** Takes erased bytes out of the store, unless the same were uploaded anew meanwhile or may be just now. */

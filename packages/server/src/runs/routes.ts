@@ -13,8 +13,8 @@ import { type Ask, contentsText, type Handlers } from '../platform/http/mount.ts
 import { receiveFile } from '../platform/http/receive-file.ts'
 import { redactor } from '../platform/redact/index.ts'
 import type { Queue } from '../queue/index.ts'
-import { type Ref, refuseIfHeld, seeTicket } from '../tickets/index.ts'
-import { eraseArtifact, removeErasedBytes } from './artifact.ts'
+import { type Ref, seeTicket } from '../tickets/index.ts'
+import { eraseArtifact, removeErasedBytes, runsUnlessHeld } from './artifact.ts'
 import { announcedBy, missingOf, namesOf } from './expected.ts'
 import type { RunKind } from './kind.ts'
 import { dequeueCheck, enqueueCheck } from './lane.ts'
@@ -189,8 +189,7 @@ export const artifactHandlers = (on: RunsOn): Handlers<typeof artifactsApi, Call
       // Evidence that was judged is an admin's to withdraw; its uploader may take it back before that.
       const own = artifact.uploaded_by_id === personOf(caller) && run !== undefined && !isFinal(run.state)
       if (caller.role !== 'admin' && !own) throw new AppError('ARTIFACT_DELETE_DENIED')
-      const runs = await store.listRunsOf(tx, artifact)
-      await refuseIfHeld(tx, { runs, ticket: run?.ticket_id ?? null })
+      const runs = await runsUnlessHeld(tx, artifact)
       await store.deleteArtifact(tx, artifact.id, personOf(caller), caller.at)
       await append(tx, caller.at, caller, {
         type: 'artifact.deleted',
@@ -206,10 +205,9 @@ export const artifactHandlers = (on: RunsOn): Handlers<typeof artifactsApi, Call
     const shown = await ask.change(async (tx) => {
       const artifact = await artifactToSee(tx, ask.caller, ask.params.id)
       if (artifact.erased_at !== null) throw new AppError('ARTIFACT_ERASED')
-      const erased = await eraseArtifact(tx, ask.caller, artifact, ask.body.ground)
-      const runs = await Promise.all(erased.map((one) => store.listRunsOf(tx, one)))
-      await withoutEvidence(on.queue, tx, new Set(runs.flat()))
-      return { artifact: showArtifact((await store.findArtifact(tx, artifact.id))!), erased: erased.length }
+      const { erased, runs } = await eraseArtifact(tx, ask.caller, artifact, ask.body.ground)
+      await withoutEvidence(on.queue, tx, runs)
+      return { artifact: showArtifact((await store.findArtifact(tx, artifact.id))!), erased }
     })
     // The erasure is committed, whatever the store says. Where it is away, the bytes go in the first minute in which it is back.
     await removeErasedBytes(on, ask.caller.project!).catch((error: unknown) => {

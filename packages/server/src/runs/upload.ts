@@ -204,8 +204,9 @@ async function scheduleCheck(queue: Queue, tx: Tx, run: store.RunRow, now: numbe
 }
 
 /** Evidence was taken back. Of its runs what waits begins no check without it: it waits on until enough is there again. */
-export async function withoutEvidence(queue: Queue, tx: Tx, runIds: Iterable<string>): Promise<void> {
-  for (const id of runIds) {
+export async function withoutEvidence(queue: Queue, tx: Tx, runIds: readonly string[]): Promise<void> {
+  // In the order of their ids, or two who take back at once could wait for each other.
+  for (const id of [...new Set(runIds)].sort()) {
     const run = await store.lockRun(tx, id)
     if (run?.waiting_for !== 'evidence' || run.finalize === 'manual' || (await hasEnough(tx, run))) continue
     await dequeueCheck(queue, tx, id)

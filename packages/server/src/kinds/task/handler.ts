@@ -4,6 +4,7 @@ import type { TLocalizedValidationError } from 'typebox/error'
 import { Compile } from 'typebox/schema'
 import type { FieldError } from '../../platform/app-error.ts'
 import { fieldsOf, type ValidationFault } from '../../platform/validation-fields.ts'
+import type { Disabled } from './disabled.ts'
 import type { KeyLimits } from './key-limit.ts'
 
 /**
@@ -55,13 +56,6 @@ export interface Handler {
 
 /** Which bytes will run and where they are kept, in the words of its handler. */
 export type Intent = Readonly<Record<string, string | boolean>>
-
-/** Who disabled a handler in a project, when and why. */
-export interface Disabled {
-  readonly at: number
-  readonly by: string | null
-  readonly reason: string | null
-}
 
 export interface TaskContext {
   readonly runId: string

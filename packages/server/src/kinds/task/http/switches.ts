@@ -1,7 +1,6 @@
-import { append } from '../../../audit/index.ts'
 import { type Caller, personOf } from '../../../identity/index.ts'
 import type { Database, Tx } from '../../../platform/db/index.ts'
-import type { Disabled } from '../handler.ts'
+import { type Disabled, disabledOf, noteSwitch } from '../disabled.ts'
 import * as store from './store.ts'
 
 /** Which handlers of the servers are disabled, in which projects. Known at hand, so that dispatches and claims do not ask. */
@@ -33,23 +32,13 @@ export function createSwitches(db: Database): Switches {
     },
     async find(tx, names) {
       const rows = await store.findSwitchedOff(tx, names)
-      return new Map(
-        rows.map((row) => [
-          row.name,
-          { at: Number(row.disabled_at), by: row.disabled_by_id, reason: row.disabled_reason },
-        ]),
-      )
+      return new Map(rows.map((row) => [row.name, disabledOf(row)!]))
     },
     async set(tx, caller, name, enabled, reason) {
       const by = { at: caller.at, id: personOf(caller), reason: reason ?? null }
       const changed = await (enabled ? store.switchOn(tx, name) : store.switchOff(tx, name, by))
       tx.afterCommit(() => note(tx.project, name, enabled))
-      if (changed)
-        await append(tx, caller.at, caller, {
-          type: enabled ? 'handler.enabled' : 'handler.disabled',
-          action: `${enabled ? 'Enabled' : 'Disabled'} handler: ${name}`,
-          details: { handler: name, ...(enabled || reason === undefined ? {} : { reason }) },
-        })
+      if (changed) await noteSwitch(tx, caller, name, enabled, reason)
     },
   }
 }

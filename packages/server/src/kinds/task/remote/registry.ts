@@ -5,7 +5,8 @@ import { type Caller, personOf } from '../../../identity/index.ts'
 import { AppError } from '../../../platform/app-error.ts'
 import type { Tx } from '../../../platform/db/index.ts'
 import { contractOf, requireSchemas } from '../contract.ts'
-import { compileSchemas, type Disabled, type Handler, type Handlers, type NamesBehind } from '../handler.ts'
+import { type Disabled, disabledOf, noteSwitch } from '../disabled.ts'
+import { compileSchemas, type Handler, type Handlers, type NamesBehind } from '../handler.ts'
 import { findHandlers as findAddresses } from '../http/store.ts'
 import * as store from './store.ts'
 
@@ -76,10 +77,7 @@ export function createRemoteHandlers(local: Handlers): RemoteHandlers {
   const handlerOf = (row: store.WorkerHandlerRow): RemoteHandler => ({
     ...contractIn(row.contract),
     enabled: row.enabled === 1,
-    disabled:
-      row.disabled_at === null
-        ? null
-        : { at: Number(row.disabled_at), by: row.disabled_by_id, reason: row.disabled_reason },
+    disabled: disabledOf(row),
     lastSeenAt: row.last_seen_at,
   })
   const keyOf = (caller: Caller, worker: string, one: Contracted) =>
@@ -161,11 +159,7 @@ export function createRemoteHandlers(local: Handlers): RemoteHandlers {
             disabled_reason: reason ?? null,
           }
       await store.updateHandlers(tx, [name], change)
-      await append(tx, caller.at, caller, {
-        type: enabled ? 'handler.enabled' : 'handler.disabled',
-        action: `${enabled ? 'Enabled' : 'Disabled'} handler: ${name}`,
-        details: { handler: name, ...(enabled || reason === undefined ? {} : { reason }) },
-      })
+      await noteSwitch(tx, caller, name, enabled, reason)
       return handlerOf({ ...row, ...change })
     },
   }
