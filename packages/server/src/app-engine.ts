@@ -33,7 +33,7 @@ import {
 import type { Blobs } from './platform/blobs/index.ts'
 import type { Clock } from './platform/clock.ts'
 import type { Database } from './platform/db/index.ts'
-import type { Egress } from './platform/egress.ts'
+import type { EgressOf } from './platform/egress.ts'
 import type { Logger } from './platform/log.ts'
 import type { Metrics } from './platform/metrics.ts'
 import type { Tracing } from './platform/tracing.ts'
@@ -56,7 +56,7 @@ export async function openEngine(on: {
   readonly clock: Clock
   readonly db: Database
   readonly blobs: Blobs
-  readonly egress: Egress
+  readonly egressOf: EgressOf
   readonly secretKeys: Awaited<ReturnType<typeof loadSecretKey>>
   readonly metrics: Metrics
   readonly tracing: Tracing
@@ -65,7 +65,7 @@ export async function openEngine(on: {
   readonly leaseMs: number
   readonly testHandlers: readonly Handler[] | undefined
 }) {
-  const { config, log, clock, db, blobs, egress, secretKeys, metrics, tracing, attest, leaseMs } = on
+  const { config, log, clock, db, blobs, egressOf, secretKeys, metrics, tracing, attest, leaseMs } = on
   const judges = createJudgeThread()
   const kinds = new Map([createProofKind({ blobs, clock, judges })].map((kind) => [kind.name, kind]))
   const waiting = createWaiting(metrics.runsSettled)
@@ -104,7 +104,7 @@ export async function openEngine(on: {
   const feishu = createFeishu({
     db,
     clock,
-    egress,
+    egressOf,
     seal: createSeal(secretKeys, 'feishu'),
     handleKey: deriveKey(secretKeys[0], 'feishu handles'),
     settings: {
@@ -124,7 +124,7 @@ export async function openEngine(on: {
       ? null
       : createScripts({ ...scriptLimits, dir: scriptsDir, network: scriptsNetwork }, sandbox)
   const handlers = createHandlers(
-    [...builtinHandlers({ clock, egress, feishu, scripts, scriptLimits }), ...(on.testHandlers ?? [])],
+    [...builtinHandlers({ clock, egressOf, feishu, scripts, scriptLimits }), ...(on.testHandlers ?? [])],
     { testHandlers: on.testHandlers !== undefined },
   )
   const handlersOn =
@@ -148,7 +148,7 @@ export async function openEngine(on: {
     Object.fromEntries((await backlog()).queues.map((one) => [one.queue, one.waiting])),
   )
   const remote = createRemoteHandlers(handlers)
-  const addresses = createHttpHandlers({ egress, seal: createSeal(secretKeys, 'http handlers'), clock })
+  const addresses = createHttpHandlers({ egressOf, seal: createSeal(secretKeys, 'http handlers'), clock })
   const switches = createSwitches(db)
   // Before anything is claimed.
   await switches.refresh()

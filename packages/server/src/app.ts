@@ -99,7 +99,7 @@ import {
   inProject,
   openDatabase,
 } from './platform/db/index.ts'
-import { createEgress } from './platform/egress.ts'
+import { createEgressOf } from './platform/egress.ts'
 import { serveConsole } from './platform/http/console.ts'
 import { createCursors } from './platform/http/cursor.ts'
 import { serveDocs } from './platform/http/docs.ts'
@@ -272,14 +272,16 @@ export async function openApp(on: {
     'Sealed values that need SECRET_KEY_PREVIOUS, or open no more.',
     () => seals.left,
   )
-  const egress = createEgress({ allow: config.egressAllow, loopback: isLoopback(config.host) })
+  const egressOf = createEgressOf({ allow: config.egressAllow, loopback: isLoopback(config.host) }, (project) =>
+    slugOf(db, project),
+  )
   const engine = await openEngine({
     config,
     log,
     clock,
     db,
     blobs,
-    egress,
+    egressOf,
     secretKeys,
     metrics,
     tracing,
@@ -360,7 +362,7 @@ export async function openApp(on: {
 
   // What the outside is told: one reader of the logs, one sender, and those who watch.
   const sealed = createSealed(createSeal(secretKeys, 'webhooks'))
-  const callbacks = createCallbacks({ db, egress, sealed, key: deriveKey(secretKeys[0], 'callbacks') })
+  const callbacks = createCallbacks({ db, egressOf, sealed, key: deriveKey(secretKeys[0], 'callbacks') })
   const mail = config.smtpUrl && config.smtpFrom ? createMail(config.smtpUrl, config.smtpFrom) : null
   const sources = new Map<string, string>()
   const sourceOf = async (project: string) => {
@@ -373,7 +375,7 @@ export async function openApp(on: {
     db,
     clock,
     log: log.child({ part: 'deliverer' }),
-    egress,
+    egressOf,
     mail,
     sealed,
     timeoutMs: config.webhookTimeoutSeconds * 1_000,
@@ -509,7 +511,7 @@ export async function openApp(on: {
     http,
     'webhooks',
     api.webhooks,
-    webhookHandlers({ egress, sealed, hasMail: mail !== null, wake: deliverer.wake }),
+    webhookHandlers({ egressOf, sealed, hasMail: mail !== null, wake: deliverer.wake }),
     mounting,
   )
   mount(http, 'events', api.events, eventHandlers(watching), mounting)

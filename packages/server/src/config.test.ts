@@ -97,6 +97,11 @@ group('values', () => {
       ['192.168.0.0/16', 'hooks.internal'],
     ],
     [
+      { WRIT_EGRESS_ALLOW: 'fd00::/8@netops, hooks.internal@web_2' },
+      (c) => c.egressAllow,
+      ['fd00::/8@netops', 'hooks.internal@web_2'],
+    ],
+    [
       { WRIT_CORS_ORIGINS: 'https://a.example,http://b.example:81' },
       (c) => c.corsOrigins,
       ['https://a.example', 'http://b.example:81'],
@@ -349,6 +354,9 @@ group('problems', () => {
     ['WRIT_OIDC_ISSUER', 'http://login.example'],
     ['WRIT_OIDC_ISSUER', 'https://login.example/?tenant=a'],
     ['WRIT_EGRESS_ALLOW', '10.0.0.300'],
+    ['WRIT_EGRESS_ALLOW', '10.0.0.0/8@'],
+    ['WRIT_EGRESS_ALLOW', '@netops'],
+    ['WRIT_EGRESS_ALLOW', '10.0.0.0/8@netops@web'],
     ['API_V1_PREFIX', 'api'],
     ['ALGORITHM', 'none'],
     ['PORT', '1e3'],
@@ -412,6 +420,10 @@ test('the shipped examples name every setting and load to the defaults', async (
   for (const setting of all) {
     assert.match(dotEnv, new RegExp(`^${setting.env[0]}=`, 'm'))
     assert.match(yaml, new RegExp(`^ *(# )?${setting.key.split('.').at(-1)}:`, 'm'))
+    for (const text of [dotEnv, yaml]) {
+      const comments = text.replaceAll(/^ *# ?/gm, '').replaceAll('\n', ' ')
+      assert.ok(comments.includes(`${setting.description} Expected: ${setting.kind.expected}.`), setting.key)
+    }
   }
   const values = (config: Config) => describe(config).replaceAll(/ +(default|\.env \(\w+\)|writ\.yaml)$/gm, '')
   const defaults = values(await loadWell({}))

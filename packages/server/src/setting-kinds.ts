@@ -78,12 +78,17 @@ export const networks: Kind<string[]> = {
   parse: parseNetworks,
 }
 
-/** Addresses, ranges and host names, for rules about where the server may connect to. */
+/** Addresses, ranges and host names, for rules about where the server may connect to; with @ and a slug for one project alone. */
 export const destinations: Kind<string[]> = {
-  expected: 'IP addresses, CIDR ranges and host names separated by commas',
+  expected:
+    'IP addresses, CIDR ranges and host names separated by commas, each with @project where one project alone may',
   parse(given) {
     const items = listOf(given)
-    return items.every((item) => isNetwork(item) || (HOST_NAME.test(item) && !/^[\d.]+$/.test(item)))
+    return items.every((item) => {
+      const [place = '', slug, ...more] = item.split('@')
+      const isPlace = isNetwork(place) || (HOST_NAME.test(place) && !/^[\d.]+$/.test(place))
+      return isPlace && (slug === undefined || SLUG.test(slug)) && more.length === 0
+    })
       ? items
       : undefined
   },
@@ -188,6 +193,9 @@ export const smtpUrl: Kind<Secret<string>> = {
 }
 
 const HOST_NAME = /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]*[a-z0-9])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9])?)*\.?$/i
+
+/** Of a project. */
+const SLUG = /^[a-z0-9][a-z0-9_-]{1,63}$/
 
 function listOf(given: string): string[] {
   return given

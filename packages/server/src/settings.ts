@@ -415,7 +415,7 @@ export const settings = {
     ['WRIT_EGRESS_ALLOW'],
     destinations,
     [],
-    'Private addresses and names that webhooks and tools may reach.',
+    'Private addresses and names that webhooks and tools may reach: of every project, or with @ and its slug of one.',
   ),
   webhookTimeoutSeconds: required(
     'network.webhook_timeout_seconds',

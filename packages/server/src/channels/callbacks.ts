@@ -3,7 +3,7 @@ import { append, endOfLog } from '../audit/index.ts'
 import { type Caller, personOf } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import { type Database, inProject, type Tx, UniqueViolation } from '../platform/db/index.ts'
-import { type Egress, EgressRefused } from '../platform/egress.ts'
+import { type EgressOf, EgressRefused } from '../platform/egress.ts'
 import { uuidv7 } from '../platform/ids.ts'
 import { redactor } from '../platform/redact/index.ts'
 import type { Sealed } from './sealed.ts'
@@ -20,7 +20,6 @@ export interface Callbacks {
   ensure(caller: Caller, url: string, words: CallbackWords): Promise<{ webhook_id: string; url: string }>
 }
 
-/** Callbacks are webhooks that nobody lists: the same queue, attempts, log of deliveries and replay. */
 /** Says in the log that an address is told from now on. */
 const noteAdded = (
   tx: Tx,
@@ -34,9 +33,10 @@ const noteAdded = (
     details: { format: words, url: shown, events: [] },
   })
 
+/** Callbacks are webhooks that nobody lists: the same queue, attempts, log of deliveries and replay. */
 export function createCallbacks(on: {
   readonly db: Database
-  readonly egress: Egress
+  readonly egressOf: EgressOf
   readonly sealed: Sealed
   /** Makes the digest by which a url is found again. */
   readonly key: Uint8Array
@@ -82,13 +82,14 @@ export function createCallbacks(on: {
 
   return {
     async ensure(caller, url, words) {
+      const project = caller.project!
+      const egress = await on.egressOf(project)
       try {
-        on.egress.check(url)
+        egress.check(url)
       } catch (error) {
         if (!(error instanceof EgressRefused)) throw error
         throw new AppError('TASK_CALLBACK_REFUSED', { reason: error.message })
       }
-      const project = caller.project!
       const { origin, pathname, search } = new URL(url)
       const shown = redactor.text(`${origin}${pathname}${search && '?…'}`)
       const mac = createHmac('sha256', key).update(`${project}\n${url}`).digest('base64url')

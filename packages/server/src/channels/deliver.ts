@@ -4,7 +4,7 @@ import { findPlacedEvents, type PlacedEvent } from '../audit/index.ts'
 import { type Clock, watchClock } from '../platform/clock.ts'
 import { coalesceIn } from '../platform/coalesce.ts'
 import { type Database, INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
-import { type Egress, EgressRefused, EgressTimeout, type Incoming } from '../platform/egress.ts'
+import { type Egress, type EgressOf, EgressRefused, EgressTimeout, type Incoming } from '../platform/egress.ts'
 import { randomToken } from '../platform/ids.ts'
 import type { Logger } from '../platform/log.ts'
 import { redactor } from '../platform/redact/index.ts'
@@ -23,7 +23,7 @@ export interface Delivering {
   readonly db: Database
   readonly clock: Clock
   readonly log: Logger
-  readonly egress: Egress
+  readonly egressOf: EgressOf
   /** Null if the operator set up none. */
   readonly mail: Mail | null
   readonly sealed: Sealed
@@ -175,9 +175,11 @@ export function createDeliverer(on: Delivering): { run(stop: AbortSignal): Promi
     // By itself: a result that cannot be read holds up no other message.
     const body = told === null ? undefined : await on.db.read((tx) => on.dispatchBody(tx, told))
     const source = await on.sourceOf(claim.project_id)
+    const egress = await on.egressOf(claim.project_id)
     const spanId = spanIdOf(`${claim.delivery_id}/${claim.fence}`)
     const within = trace ?? { trace_id: traceIdOf(event.id), traceparent: null, tracestate: null }
     const sending = {
+      egress,
       event: showEvent(event, { source }),
       dispatched: body,
       trace: traceHeaders(traceOf(within, spanId)),
@@ -253,10 +255,15 @@ function inTurns(
 async function sendOnce(
   on: Delivering,
   webhook: store.WebhookRow,
-  what: { event: Event; dispatched: Record<string, unknown> | undefined; trace: Readonly<Record<string, string>> },
+  what: {
+    egress: Egress
+    event: Event
+    dispatched: Record<string, unknown> | undefined
+    trace: Readonly<Record<string, string>>
+  },
   stop: AbortSignal,
 ): Promise<Attempt | undefined> {
-  const { event, dispatched, trace } = what
+  const { egress, event, dispatched, trace } = what
   const at = on.clock.now()
   const started = performance.now()
   const ended = (rest: Pick<Attempt, 'status' | 'error' | 'answer' | 'askedMs'>): Attempt => ({
@@ -292,7 +299,7 @@ async function sendOnce(
     const { body, headers } = dispatched
       ? writeDispatched(event.id, dispatched, secrets, at)
       : writeMessage(webhook.format, event, secrets, at)
-    answer = await on.egress.send({
+    answer = await egress.send({
       url,
       method: 'POST',
       headers: { 'user-agent': 'Writ-Webhooks/1', ...trace, ...headers },

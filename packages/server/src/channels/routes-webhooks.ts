@@ -4,7 +4,7 @@ import { type Caller, personOf } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import { rfc3339, rfc3339OrNull } from '../platform/clock.ts'
 import type { Tx } from '../platform/db/index.ts'
-import { type Egress, EgressRefused } from '../platform/egress.ts'
+import { type Egress, type EgressOf, EgressRefused } from '../platform/egress.ts'
 import type { Handlers } from '../platform/http/mount.ts'
 import { uuidv7 } from '../platform/ids.ts'
 import { versionOf } from '../platform/json.ts'
@@ -15,7 +15,7 @@ import type { Sealed } from './sealed.ts'
 import * as store from './store.ts'
 
 export interface WebhooksOn {
-  readonly egress: Egress
+  readonly egressOf: EgressOf
   readonly sealed: Sealed
   /** Whether this server can send e-mail. */
   readonly hasMail: boolean
@@ -48,10 +48,10 @@ export const webhookHandlers = (on: WebhooksOn): Handlers<typeof webhooksApi, Ca
       return showWebhook(row, await headsOf(tx, [row]))
     }),
 
-  create(ask) {
+  async create(ask) {
     const { caller, body } = ask
     const format = body.format ?? 'cloudevents'
-    mustReach(on, format, body.url)
+    mustReach(on, await on.egressOf(caller.project!), format, body.url)
     const id = uuidv7(caller.at)
     const secret = format === 'cloudevents' ? newSecret() : (body.bot_secret ?? null)
     const { events = [], handlers = [] } = body
@@ -105,10 +105,11 @@ export const webhookHandlers = (on: WebhooksOn): Handlers<typeof webhooksApi, Ca
     const { caller, params } = ask
     const { reason, ...body } = ask.body
     requireEventPatterns('body.events', body.events ?? [])
+    const egress = await on.egressOf(caller.project!)
     const [changed, heads] = await ask.change(async (tx) => {
       const row = known(await store.lockWebhook(tx, params.id))
       ask.mustMatch(versionOfWebhook(row))
-      if (body.url !== undefined) mustReach(on, row.format, body.url)
+      if (body.url !== undefined) mustReach(on, egress, row.format, body.url)
       const change = {
         ...(body.name === undefined ? {} : { name: body.name }),
         ...(body.url === undefined ? {} : addressed(on, row.id, row.format, body.url)),
@@ -284,7 +285,7 @@ function active(row: store.WebhookRow | undefined): store.WebhookRow {
 }
 
 /** Refuses early what can be told from the url alone; the address of a name is checked at each delivery. */
-function mustReach(on: WebhooksOn, format: store.WebhookRow['format'], url: string): void {
+function mustReach(on: WebhooksOn, egress: Egress, format: store.WebhookRow['format'], url: string): void {
   if (format === 'email') {
     if (!on.hasMail) throw new AppError('MAIL_NOT_CONFIGURED')
     if (recipientsOf(url) === undefined) throw invalid('body.url', 'must be mailto: and at most 20 addresses')
@@ -292,7 +293,7 @@ function mustReach(on: WebhooksOn, format: store.WebhookRow['format'], url: stri
   }
   if (/^mailto:/i.test(url)) throw invalid('body.url', 'is of people: to write to them, "format" must be "email"')
   try {
-    on.egress.check(url)
+    egress.check(url)
   } catch (error) {
     if (!(error instanceof EgressRefused)) throw error
     throw new AppError('DESTINATION_REFUSED', { reason: error.message })

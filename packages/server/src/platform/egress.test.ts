@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
-import { createEgress, EgressRefused, EgressTimeout, isPublic } from './egress.ts'
+import { createEgress, createEgressOf, EgressRefused, EgressTimeout, isPublic } from './egress.ts'
 
 async function serve(
   handler: Parameters<typeof createServer>[1],
@@ -189,6 +189,23 @@ test('a range or a name of the allow-list opens what is private, and nothing els
   egress.check('http://10.1.2.3:25/')
   assert.throws(() => egress.check('http://192.168.0.1/'), EgressRefused)
   assert.throws(() => egress.check('http://127.0.0.1/'), EgressRefused)
+})
+
+test('what is allowed to one project is closed to the others', async () => {
+  await using server = await serve((_, response) => response.end('heard'))
+  const slugs = new Map([
+    ['1', 'netops'],
+    ['2', 'web'],
+  ])
+  const egressOf = createEgressOf(
+    { allow: ['10.0.0.0/8', '127.0.0.0/8@netops', 'hooks.internal@web'], loopback: false },
+    async (project) => slugs.get(project),
+  )
+  const url = `http://127.0.0.1:${server.port}/`
+  const [netops, web, other] = [await egressOf('1'), await egressOf('2'), await egressOf('3')]
+  assert.equal((await netops.send(get(url))).body.toString(), 'heard')
+  for (const egress of [web, other]) await assert.rejects(egress.send(get(url)), EgressRefused)
+  for (const egress of [netops, web, other]) egress.check('http://10.1.2.3/')
 })
 
 test('who has been told to stop resolves no name, whose failure nobody would hear', async () => {

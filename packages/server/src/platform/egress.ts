@@ -64,6 +64,9 @@ export interface Egress {
   send(outgoing: Outgoing): Promise<Incoming>
 }
 
+/** The way out of a project, by its id. */
+export type EgressOf = (project: string) => Promise<Egress>
+
 const MAX_REDIRECTS = 3
 /** A connection on which nothing was asked for so long is closed: before most servers would. */
 const KEPT_MS = 4_000
@@ -106,6 +109,33 @@ export function isPublic(address: string): boolean {
 type Resolve = (name: string) => Promise<{ address: string; family: number }[]>
 let loading: Promise<[typeof import('node:http'), typeof import('node:https')]> | undefined
 const resolveName: Resolve = (name) => lookup(name, { all: true, verbatim: true })
+
+/**
+ * The way out of each project, by its id. What `allow` names as `10.0.0.0/8@netops` is for the project of that slug alone, all else for
+ * every project. A slug stays, so it is asked for once.
+ */
+export function createEgressOf(
+  settings: EgressSettings,
+  slugOf: (project: string) => Promise<string | undefined>,
+): EgressOf {
+  const entries = settings.allow.map((entry) => entry.split('@') as [string, string?])
+  const common = entries.filter(([, slug]) => slug === undefined)
+  const open = (allowed: typeof entries) =>
+    createEgress({ allow: allowed.map(([destination]) => destination), loopback: settings.loopback })
+  const shared = open(common)
+  const bySlug = Map.groupBy(entries, ([, slug]) => slug)
+  bySlug.delete(undefined)
+  const own = new Map([...bySlug].map(([slug, theirs]) => [slug, open([...common, ...theirs])] as const))
+  const known = new Map<string, Egress>()
+  return async (project) => {
+    if (own.size === 0) return shared
+    const before = known.get(project)
+    if (before) return before
+    const egress = own.get(await slugOf(project)) ?? shared
+    known.set(project, egress)
+    return egress
+  }
+}
 
 /** `resolve` is replaced in tests, to play a name server that changes its mind. */
 export function createEgress(settings: EgressSettings, resolve: Resolve = resolveName): Egress {

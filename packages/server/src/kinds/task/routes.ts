@@ -239,7 +239,7 @@ export const handlerHandlers = ({ tasks }: Dispatching): Routes<typeof handlersA
       return shown(tasks, tx, found)
     }),
   async add(ask) {
-    const examined = tasks.http.examine(ask.body)
+    const examined = await tasks.http.examine(ask.caller.project!, ask.body)
     if (tasks.handlers.find(examined.name)) throw new AppError('HANDLER_NAME_TAKEN', { handler: examined.name })
     return ask.change(async (tx) => {
       if ((await tasks.remote.find(tx, [examined.name])).size > 0)

@@ -25,7 +25,8 @@ const context: TaskContext = {
   log: () => {},
   cost: () => {},
 }
-const egress = createEgress({ allow: [], loopback: true })
+const local = createEgress({ allow: [], loopback: true })
+const egressOf = async () => local
 const LONG =
   '{"order":12345678901234567890,"ids":[1,-9007199254740993,"9007199254740993"],"at":1e400,"n":9007199254740991}'
 
@@ -59,7 +60,7 @@ describe('handlers that forward', () => {
 
   test('proxy_forward posts the data to each url, and one that fails fails alone', async () => {
     const urls = [`${url}/a`, `${url}/missing`, `${url}/text`, 'http://127.0.0.1:1/']
-    const answer = await run(proxyForward(egress), { urls, data: { a: 1 }, headers: { 'x-key': 'k' } })
+    const answer = await run(proxyForward(egressOf), { urls, data: { a: 1 }, headers: { 'x-key': 'k' } })
     const shown = answer.results.map(({ duration_ms, ...one }) => {
       assert.ok(Number.isInteger(duration_ms))
       return one
@@ -71,7 +72,7 @@ describe('handlers that forward', () => {
       { url: urls[2], status: 200, ok: true, response: 'x'.repeat(500) },
     ])
     assert.match(String(shown[3]?.error), /ECONNREFUSED/)
-    const silent = await run(proxyForward(egress), { urls: [`${url}/silent`], timeout: 0.05 })
+    const silent = await run(proxyForward(egressOf), { urls: [`${url}/silent`], timeout: 0.05 })
     assert.deepEqual([silent.failed, silent.results[0]?.status, silent.results[0]?.error], [1, 0, 'timeout'])
     const first = seen.find((one) => one.url === '/a')
     assert.equal(first?.method, 'POST')
@@ -88,16 +89,16 @@ describe('handlers that forward', () => {
       pauseKey: async (key: string, until: Date | number) => void paused.push([key, Number(until)]),
     }
     const before = Date.now()
-    const answer = (await proxyForward(egress).run({ urls: [`${url}/busy`] }, keyed)) as Summary
+    const answer = (await proxyForward(egressOf).run({ urls: [`${url}/busy`] }, keyed)) as Summary
     assert.deepEqual([answer.failed, answer.results[0]?.status], [1, 429])
     assert.equal(paused.length, 1)
     assert.equal(paused[0]![0], 'customer 17')
     assert.ok(paused[0]![1] >= before + 90_000)
-    assert.equal(((await proxyForward(egress).run({ urls: [`${url}/busy`] }, context)) as Summary).failed, 1)
+    assert.equal(((await proxyForward(egressOf).run({ urls: [`${url}/busy`] }, context)) as Summary).failed, 1)
   })
 
   test('proxy_forward of nothing is an empty answer', async () => {
-    assert.deepEqual(await run(proxyForward(egress), { urls: [] }), { count: 0, success: 0, failed: 0, results: [] })
+    assert.deepEqual(await run(proxyForward(egressOf), { urls: [] }), { count: 0, success: 0, failed: 0, results: [] })
   })
 
   test('proxy_multi_forward calls each in its own way', async () => {
@@ -107,7 +108,7 @@ describe('handlers that forward', () => {
       { url: `${url}/delete`, method: 'DELETE', data: { d: 5 } },
       { data: {} },
     ]
-    const answer = await run(proxyMultiForward(egress), { tasks })
+    const answer = await run(proxyMultiForward(egressOf), { tasks })
     assert.deepEqual([answer.count, answer.success, answer.failed], [4, 3, 1])
     assert.deepEqual(
       answer.results.map(({ method, status, error }) => [method, status, error]),
@@ -135,21 +136,21 @@ describe('handlers that forward', () => {
     }
     const tasks = [{ url: `${url}/long`, method: 'GET' }]
     for (const { results } of [
-      await run(proxyForward(egress), { urls: [`${url}/long`] }),
-      await run(proxyMultiForward(egress), { tasks }),
+      await run(proxyForward(egressOf), { urls: [`${url}/long`] }),
+      await run(proxyMultiForward(egressOf), { tasks }),
     ])
       assert.partialDeepStrictEqual(results[0], kept)
   })
 
   test('a private address is not called unless it is allowed, and the reason is told', async () => {
-    const closed = createEgress({ allow: [], loopback: false })
+    const closed = async () => createEgress({ allow: [], loopback: false })
     const answer = await run(proxyForward(closed), { urls: [`${url}/a`] })
     assert.match(String(answer.results[0]?.error), /WRIT_EGRESS_ALLOW/)
   })
 
   test('a cancelled task ends, and does not call its failures an answer', async () => {
     const cancel = new AbortController()
-    const running = proxyForward(egress).run({ urls: [`${url}/silent`] }, { ...context, signal: cancel.signal })
+    const running = proxyForward(egressOf).run({ urls: [`${url}/silent`] }, { ...context, signal: cancel.signal })
     cancel.abort(new Error('cancelled'))
     await assert.rejects(running, /cancelled/)
   })

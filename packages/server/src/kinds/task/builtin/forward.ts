@@ -1,7 +1,7 @@
 import { alteredNumbers, isAltered } from '@writ/api/exact-numbers'
 import { type Static, Type } from 'typebox'
 import { systemClock } from '../../../platform/clock.ts'
-import { type Egress, EgressTimeout, type Incoming } from '../../../platform/egress.ts'
+import { type EgressOf, EgressTimeout, type Incoming } from '../../../platform/egress.ts'
 import { retryAfterOf } from '../../../platform/retry-after.ts'
 import { traceHeaders } from '../../../platform/tracing.ts'
 import type { Handler, TaskContext } from '../handler.ts'
@@ -58,7 +58,7 @@ export interface Forwarded {
  * Posts the same JSON to many urls at once, and tells what each answered. A url that does not answer fails alone. One that answers
  * 429 with a Retry-After pauses the concurrency key of the task, if it has one.
  */
-export const proxyForward = (egress: Egress, now: () => number = systemClock.now): Handler =>
+export const proxyForward = (egressOf: EgressOf, now: () => number = systemClock.now): Handler =>
   define({
     name: 'proxy_forward',
     title: 'Post JSON to many urls',
@@ -67,14 +67,14 @@ export const proxyForward = (egress: Egress, now: () => number = systemClock.now
     sideEffect: 'irreversible',
     async run({ urls, data, headers, timeout }, context) {
       const results = await inTurn(urls, (url) =>
-        send({ egress, now }, { url, method: 'POST', data, headers, timeout }, context),
+        send({ egressOf, now }, { url, method: 'POST', data, headers, timeout }, context),
       )
       return summaryOf(results)
     },
   })
 
 /** As `proxy_forward`, with a method, data and headers for each url. GET and DELETE send `data` in the query. */
-export const proxyMultiForward = (egress: Egress, now: () => number = systemClock.now): Handler =>
+export const proxyMultiForward = (egressOf: EgressOf, now: () => number = systemClock.now): Handler =>
   define({
     name: 'proxy_multi_forward',
     title: 'Call many urls, each in its own way',
@@ -86,7 +86,7 @@ export const proxyMultiForward = (egress: Egress, now: () => number = systemCloc
         if (!url) return { url: null, ok: false, error: 'url_missing' }
         const verb = method.toUpperCase() as (typeof METHODS)[number]
         const { url: _, ...result } = await send(
-          { egress, now },
+          { egressOf, now },
           { url, method: verb, data, headers, timeout: input.timeout },
           context,
         )
@@ -102,7 +102,7 @@ function summaryOf(results: readonly Forwarded[]) {
 }
 
 async function send(
-  { egress, now }: { egress: Egress; now: () => number },
+  { egressOf, now }: { egressOf: EgressOf; now: () => number },
   asked: {
     url: string
     method: (typeof METHODS)[number]
@@ -110,7 +110,7 @@ async function send(
     headers: Static<typeof Headers> | null | undefined
     timeout: number | null | undefined
   },
-  context: Pick<TaskContext, 'signal' | 'traceparent' | 'tracestate' | 'concurrencyKey' | 'pauseKey'>,
+  context: Pick<TaskContext, 'project' | 'signal' | 'traceparent' | 'tracestate' | 'concurrencyKey' | 'pauseKey'>,
 ): Promise<Forwarded> {
   const began = performance.now()
   const took = () => Math.round(performance.now() - began)
@@ -118,6 +118,7 @@ async function send(
   const { signal, concurrencyKey } = context
   try {
     const inQuery = method === 'GET' || method === 'DELETE'
+    const egress = await egressOf(context.project)
     const answer = await egress.send({
       url: inQuery ? withQuery(url, asked.data) : url,
       method,

@@ -1,6 +1,6 @@
 /** Handlers that every server has. */
 import type { Clock } from '../../../platform/clock.ts'
-import type { Egress } from '../../../platform/egress.ts'
+import type { EgressOf } from '../../../platform/egress.ts'
 import type { Feishu } from '../feishu/feishu.ts'
 import type { Handler } from '../handler.ts'
 import type { Scripts } from '../script/scripts.ts'
@@ -11,15 +11,15 @@ import { scriptExecute } from './script.ts'
 
 export const builtinHandlers = (on: {
   clock: Clock
-  egress: Egress
+  egressOf: EgressOf
   feishu: Feishu
   scripts: Scripts | null
   scriptLimits: { timeoutSeconds: number; concurrent: number }
 }): Handler[] => [
   ping,
   demo,
-  proxyForward(on.egress, on.clock.now),
-  proxyMultiForward(on.egress, on.clock.now),
+  proxyForward(on.egressOf, on.clock.now),
+  proxyMultiForward(on.egressOf, on.clock.now),
   scriptExecute(on.scripts, on.scriptLimits),
   feishuGetToken(on.feishu),
   feishuSetToken(on.feishu),

@@ -3,7 +3,7 @@ import { append, SYSTEM } from '../../../audit/index.ts'
 import type { Seal, SealedColumn } from '../../../identity/index.ts'
 import type { Clock } from '../../../platform/clock.ts'
 import { type Database, inProject } from '../../../platform/db/index.ts'
-import { type Egress, EgressRefused, type Incoming } from '../../../platform/egress.ts'
+import { type EgressOf, EgressRefused, type Incoming } from '../../../platform/egress.ts'
 import { TaskError } from '../handler.ts'
 import * as store from './store.ts'
 
@@ -61,13 +61,13 @@ export const sealedOfApps: readonly SealedColumn[] = (['secret', 'token'] as con
 export function createFeishu(on: {
   db: Database
   clock: Clock
-  egress: Egress
+  egressOf: EgressOf
   seal: Seal
   /** Makes handles: the same application has the same one, and nobody can guess a secret from it. */
   handleKey: Uint8Array
   settings: FeishuSettings
 }): Feishu {
-  const { db, clock, egress, seal, settings } = on
+  const { db, clock, egressOf, seal, settings } = on
   /** Until when by the steady clock: what was fetched says how long it lasts, not when it ends. */
   const fetched = new Map<string, { token: string; until: number }>()
   const handleOf = (id: string, secret: string) =>
@@ -101,9 +101,10 @@ export function createFeishu(on: {
     return { token: seal.open(row.sealed_token, about(project, id, 'token')), until: row.token_until }
   }
 
-  async function fetchToken(id: string, secret: string, signal?: AbortSignal): Promise<TenantToken> {
+  async function fetchToken(project: string, id: string, secret: string, signal?: AbortSignal): Promise<TenantToken> {
     let answer: Incoming
     try {
+      const egress = await egressOf(project)
       answer = await egress.send({
         url: `${settings.url}${PATH}`,
         method: 'POST',
@@ -147,7 +148,7 @@ export function createFeishu(on: {
       if (before && before.until - steady > MARGIN_MS)
         return { tenant_access_token: before.token, expire: seconds(before.until - steady) }
       for (const [other, { until }] of fetched) if (until <= steady) fetched.delete(other)
-      const token = await fetchToken(id, secret, signal)
+      const token = await fetchToken(project, id, secret, signal)
       fetched.set(key, { token: token.tenant_access_token, until: steady + token.expire * 1_000 })
       return token
     },

@@ -6,7 +6,7 @@ import { type Caller, personOf, type Seal, type SealedColumn } from '../../../id
 import { AppError } from '../../../platform/app-error.ts'
 import { type Clock, rfc3339 } from '../../../platform/clock.ts'
 import type { Tx } from '../../../platform/db/index.ts'
-import { type Egress, EgressRefused, EgressTimeout } from '../../../platform/egress.ts'
+import { type EgressOf, EgressRefused, EgressTimeout } from '../../../platform/egress.ts'
 import { retryAfterOf } from '../../../platform/retry-after.ts'
 import { traceHeaders } from '../../../platform/tracing.ts'
 import { newSecret, signatureHeaders } from '../../../platform/webhook-signature.ts'
@@ -28,7 +28,7 @@ export interface HttpHandlers {
   list(tx: Tx, part?: NamesBehind): Promise<HttpHandler[]>
   count(tx: Tx): Promise<number>
   /** Throws HANDLER_CONTRACT_INVALID, DESTINATION_REFUSED. Before the transaction. */
-  examine(given: AddHandler): Examined
+  examine(project: string, given: AddHandler): Promise<Examined>
   /** Throws HANDLER_NAME_TAKEN. The secret signs what is sent there; it is not told again. */
   add(tx: Tx, caller: Caller, examined: Examined): Promise<{ handler: HttpHandler; secret: string }>
   /** Another secret; for a day both sign. It is not told again. Throws HANDLER_UNKNOWN. */
@@ -64,8 +64,8 @@ export const sealedOfHandlers: readonly SealedColumn[] = ['sealed_secret', 'seal
   about: ({ project, key }) => about(project, key),
 }))
 
-export function createHttpHandlers(on: { egress: Egress; seal: Seal; clock: Clock }): HttpHandlers {
-  const { egress, seal } = on
+export function createHttpHandlers(on: { egressOf: EgressOf; seal: Seal; clock: Clock }): HttpHandlers {
+  const { egressOf, seal } = on
   // Schemas are compiled once for each contract.
   const contracts = new Map<string, Contract>()
 
@@ -105,7 +105,8 @@ export function createHttpHandlers(on: { egress: Egress; seal: Seal; clock: Cloc
       new Map((await store.findHandlers(tx, names)).map((row) => [row.name, handlerOf(row)] as const)),
     list: async (tx, part) => (await store.listHandlers(tx, part)).map(handlerOf),
     count: store.countHandlers,
-    examine({ url, timeout_ms, max_attempts, ttl_ms, side_effect, per_key, ...rest }) {
+    async examine(project, { url, timeout_ms, max_attempts, ttl_ms, side_effect, per_key, ...rest }) {
+      const egress = await egressOf(project)
       try {
         egress.check(url)
       } catch (cause) {
@@ -182,7 +183,7 @@ export function createHttpHandlers(on: { egress: Egress; seal: Seal; clock: Cloc
  * concurrency key of the task; other 4xx that nothing will mend; all else may be tried again. `writ-cost-usd` says what it cost.
  */
 async function call(
-  { egress, clock }: { egress: Egress; clock: Clock },
+  { egressOf, clock }: { egressOf: EgressOf; clock: Clock },
   { url, secrets }: { url: string; secrets: readonly string[] },
   input: unknown,
   ctx: TaskContext,
@@ -200,6 +201,7 @@ async function call(
       input,
     },
   })
+  const egress = await egressOf(ctx.project)
   const answer = await egress
     .send({
       url,
