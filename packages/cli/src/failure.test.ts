@@ -53,6 +53,14 @@ test('an answer that broke off is told as one, and what to do', () => {
   )
 })
 
+test('who gave up while the first sending was being answered learns why nobody heard it, and is not told to try again', () => {
+  const error = refusal('IDEMPOTENCY_IN_FLIGHT')
+  assert.doesNotMatch(failureLine(error), /connection/)
+  const cause = Object.assign(new Error('Headers Timeout Error'), { code: 'UND_ERR_HEADERS_TIMEOUT' })
+  error.cause = new ConnectionLost('https://writ.example.com/api/v1/tickets', new TypeError('fetch failed', { cause }))
+  assert.match(failureLine(error), /connection was lost \(UND_ERR_HEADERS_TIMEOUT\).* Look whether it was done before/)
+})
+
 test('why no answer came is told as what it is', () => {
   const url = 'https://writ.example.com/api/v1/auth/me'
   // As Node has it.

@@ -104,6 +104,13 @@ function describe(error: unknown): { what: string; todo?: string; code?: string 
     // Tasks count with the runs, and have addresses of their own.
     const task = error.code === 'HTTP_307' ? /\/tasks\/([\w-]+)/.exec(error.detail)?.[1] : undefined
     if (task !== undefined) return { what: `Run ${task} is a task`, todo: `"writ task show ${task}" shows it.` }
+    if (error.code === 'IDEMPOTENCY_IN_FLIGHT' && error.cause instanceof ConnectionLost)
+      return {
+        what: `The connection was lost (${error.cause.reason}), and the server still works on what it was asked`,
+        todo: 'Look whether it was done before you give the command again.',
+        code: error.code,
+        request: error.request_id,
+      }
     // Some sentences say already what is wrong with a field.
     const fields = error.fields
       .filter(({ message }) => !error.detail.includes(message))

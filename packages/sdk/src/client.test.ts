@@ -130,6 +130,19 @@ test('while the first sending is still in flight the second waits for its answer
   assert.equal(seen.length, 3)
 })
 
+test('who gives up while the first sending is still in flight says why nobody heard its answer', async (t) => {
+  const { client } = await clientOf(t, (_, reply, count) => {
+    if (count === 1) reply.destroy()
+    else json(reply, 409, problem('IDEMPOTENCY_IN_FLIGHT', 409, true), { 'retry-after': '0' })
+  })
+  await assert.rejects(client.tickets.create({ body: { title: 'x' } }), (error) => {
+    assert.ok(error instanceof WritError)
+    assert.equal(error.code, 'IDEMPOTENCY_IN_FLIGHT')
+    assert.ok(error.cause instanceof ConnectionLost)
+    return true
+  })
+})
+
 test('PATCH and unrecorded POSTs are not repeated when the answer was lost', async (t) => {
   const { client, seen } = await clientOf(t, (_, reply) => reply.destroy())
   await assert.rejects(client.tickets.update({ params: { id: 1 }, body: { title: 'x' } }), ConnectionLost)

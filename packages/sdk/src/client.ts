@@ -129,6 +129,7 @@ async function send(
   const key = recorded ? (args.idempotencyKey ?? crypto.randomUUID()) : args.idempotencyKey
   const url = urlOf(base, route, args)
   const signal = signalOf(options.signal, args.signal)
+  let lost: ConnectionLost | undefined
   for (let attempt = 1; ; attempt++) {
     signal?.throwIfAborted()
     let headers: Headers | undefined
@@ -145,7 +146,12 @@ async function send(
     const answer = { retryAfter: headers?.get('retry-after') ?? null, date: headers?.get('date') ?? null }
     const again = attempt < rules.attempts && shouldRetry(failure, { repeatable, retryAfter: answer.retryAfter })
     const wait = again ? retryDelay(rules, attempt, answer) : undefined
-    if (wait === undefined) throw failure
+    if (failure instanceof ConnectionLost) lost = failure
+    if (wait === undefined) {
+      // What is still being answered is our own first sending: why nobody heard its answer is what went wrong.
+      if (lost && failure instanceof WritError && failure.code === 'IDEMPOTENCY_IN_FLIGHT') failure.cause = lost
+      throw failure
+    }
     await pause(wait, signal)
   }
 }

@@ -178,6 +178,29 @@ test('questions to a store that fell silent end; an upload that takes longer tha
   await blobs.close()
 })
 
+test('an upload that failed is answered although the store no longer says anything', {
+  skip,
+  timeout: 30_000,
+}, async () => {
+  const bucket = `writ-${randomUUID()}`
+  let isSilent = false
+  await using silent = await startSilent(server.endpoint, ({ method }) =>
+    isSilent && method === 'DELETE' ? undefined : Promise.resolve(),
+  )
+  const parts = { ...settings(bucket), partBytes: 5 * MIB }
+  const blobs = await openBlobs({ ...parts, endpoint: silent.endpoint, answerMs: 100 })
+  const gone = new Error('who sent it is gone')
+  async function* source() {
+    for (let sent = 0; sent < 12; sent++) yield Buffer.alloc(MIB, sent)
+    isSilent = true
+    throw gone
+  }
+  await assert.rejects(blobs.put(randomUUID(), source(), { maxBytes: 64 * MIB }), gone)
+  const forgotten = silent.unanswered.map((asked) => asked.includes('uploadId='))
+  assert.deepEqual(forgotten, [true, true, true, false, false, false])
+  await blobs.close()
+})
+
 async function* streamOf(text: string) {
   yield Buffer.from(text)
 }

@@ -78,7 +78,7 @@ export async function openS3Blobs(settings: S3Settings): Promise<Blobs> {
   const keyOf = (project: string, sha256: string) => prefix + blobPath(project, sha256)
   const temporaryKey = () => `${prefix}tmp/${randomUUID()}`
   const system = <T>(call: Promise<T>) => call.catch((error) => Promise.reject(unavailable(error)))
-  const deleteKey = (Key: string) => client.send(new s3.DeleteObjectCommand({ Bucket, Key }))
+  const deleteKey = (Key: string, patience = {}) => client.send(new s3.DeleteObjectCommand({ Bucket, Key }), patience)
 
   async function put(project: string, stream: AsyncIterable<Uint8Array>, options: PutOptions): Promise<BlobRef> {
     projectFolder(project)
@@ -142,11 +142,13 @@ export async function openS3Blobs(settings: S3Settings): Promise<Blobs> {
       partSize,
       queueSize: 3, // and one part that is being filled: four in memory
       params: { Bucket, Key: temporary, Body: Readable.from(body()) },
+      leavePartsOnError: true, // taken away below, with less patience than is due to bytes
     })
     try {
       try {
         await upload.done()
       } catch (error) {
+        if (upload.uploadId !== undefined) await abort(temporary, upload.uploadId)
         throw failure ? failure.error : unavailable(error)
       }
       const ref = measured()
@@ -154,8 +156,13 @@ export async function openS3Blobs(settings: S3Settings): Promise<Blobs> {
       await system(holds(Key, ref).then((there) => (there ? undefined : copy(temporary, Key, ref.size))))
       return ref
     } finally {
-      await deleteKey(temporary).catch(() => {}) // unreachable now; swept by a later open
+      await deleteKey(temporary, soon).catch(() => {}) // unreachable now; swept by a later open
     }
+  }
+
+  /** Takes parts away. Where that cannot be done now they are swept by a later open: who uploaded waits no longer than for a question. */
+  async function abort(Key: string, UploadId: string): Promise<void> {
+    await client.send(new s3.AbortMultipartUploadCommand({ Bucket, Key, UploadId }), soon).catch(() => {})
   }
 
   /** Copies inside the store. Over the limit of one request, in parts. */
@@ -179,7 +186,7 @@ export async function openS3Blobs(settings: S3Settings): Promise<Blobs> {
       }
       await client.send(new s3.CompleteMultipartUploadCommand({ Bucket, Key, UploadId, MultipartUpload: { Parts } }))
     } catch (error) {
-      await client.send(new s3.AbortMultipartUploadCommand({ Bucket, Key, UploadId })).catch(() => {}) // swept later
+      if (UploadId !== undefined) await abort(Key, UploadId)
       throw error
     }
   }
