@@ -4,6 +4,7 @@ import type { Schedule, ScheduleDetail, Submitted, TaskDetail } from '@writ/api'
 import type { Handler } from '../../packages/server/src/kinds/task/index.ts'
 import { openDatabase } from '../../packages/server/src/platform/db/index.ts'
 import { createLog } from '../../packages/server/src/platform/log.ts'
+import { noTracing } from '../../packages/server/src/platform/tracing.ts'
 import { createScheduler, forgetOldFires } from '../../packages/server/src/schedules/index.ts'
 import { backends } from '../backends.ts'
 import { startReceiver } from '../channels/receiver.ts'
@@ -265,6 +266,7 @@ for (const backend of backends()) {
         log,
         tasks: system.app.tasks,
         payloads: { open: () => assert.fail('nothing is sealed') },
+        tracing: noTracing,
         pollMs: 1_000,
       })
       try {
@@ -643,6 +645,7 @@ async function startApart() {
       log: createLog({ level: 'error', format: 'json' }),
       tasks: system.app.tasks,
       payloads: { open: () => assert.fail('nothing is sealed') },
+      tracing: noTracing,
       pollMs: 20,
     })
   return { system, add, get, schedulerOf }

@@ -259,6 +259,52 @@ for (const backend of backends())
       }
     })
 
+test('of what begins here a share is recorded, and all that a caller records', async () => {
+  const collector = await startCollector()
+  await using receiver = await startReceiver()
+  try {
+    await using sys = await TestSystem.start({
+      fakeClock: true,
+      env: {
+        OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+        OTEL_EXPORTER_OTLP_HEADERS: 'x-tenant=plant%20A',
+        OTEL_TRACES_SAMPLER_ARG: '0',
+      },
+    })
+    ok(await sys.admin.post('/handlers', { name: 'addressed', url: `${receiver.url}/handler` }), 201)
+    ok(
+      await sys.admin.post('/webhooks', { name: 'hook', url: `${receiver.url}/hook`, events: ['ticket.created'] }),
+      201,
+    )
+    const toldAt = (path: string) =>
+      receiver.received.filter((one) => one.path.endsWith(path)).map(({ headers }) => String(headers.traceparent))
+    const traceOfTask = async (headers: Record<string, string>) => {
+      const { id } = ok(await sys.admin.post<Submitted>('/tasks', { handler: 'addressed' }, { headers }), 201)
+      return ok(await sys.admin.get<Task>(`/tasks/${id}/wait`)).trace_id
+    }
+    // Whoever is called is told that the trace is not recorded.
+    const own = await traceOfTask({})
+    assert.match(toldAt('/handler')[0]!, new RegExp(`^00-${own}-[0-9a-f]{16}-00$`))
+    ok(await sys.employee.post('/tickets', { title: 'about no run' }))
+    await until('the webhook was told', async () => toldAt('/hook').length === 1)
+    assert.match(toldAt('/hook')[0]!, /-00$/)
+    ok(await sys.admin.post('/schedules', { name: 'soon', handler: 'addressed', every_seconds: 20 }), 201)
+    sys.advance(21_000)
+    await sys.app.scheduler.tick()
+    await until('the schedule called it', async () => toldAt('/handler').length === 2)
+    assert.match(toldAt('/handler')[1]!, /-00$/)
+    assert.equal((await sys.anonymous.get('/tickets')).status, 401)
+
+    const theirs = '4bf92f3577b34da6a3ce929d0e0e4736'
+    await traceOfTask({ traceparent: `00-${theirs}-00f067aa0ba902b7-01` })
+    assert.match(toldAt('/handler')[2]!, new RegExp(`^00-${theirs}-[0-9a-f]{16}-01$`))
+    await until('its spans came', async () => collector.spans.length >= 3)
+    assert.deepEqual([...new Set(collector.spans.map(({ traceId }) => traceId))], [theirs])
+  } finally {
+    collector.close()
+  }
+})
+
 test('a collector that is away costs nothing but spans', async () => {
   await using sys = await TestSystem.start({ env: { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1' } })
   const { id } = ok(await sys.admin.post<Submitted>('/tasks', { handler: 'system.ping' }), 201)

@@ -213,6 +213,7 @@ export async function openEngine(on: {
     log: log.child({ part: 'schedules' }),
     tasks,
     payloads,
+    tracing,
     pollMs: POLL_MS,
   })
   const counter = createCounter({ db, clock, log: log.child({ part: 'insight' }), pollMs: COUNT_MS })

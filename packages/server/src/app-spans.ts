@@ -36,12 +36,18 @@ export function spanOfAttempt({ row, attempt, startedAt, endedAt, ending }: Atte
   }
 }
 
-/** Null where the caller does not sample the trace. Source: OpenTelemetry semantic conventions for HTTP server spans. */
-export function spanOfRequest(request: FastifyRequest, reply: FastifyReply, now: number): FinishedSpan | null {
+/** Null where the trace is not recorded. Source: OpenTelemetry semantic conventions for HTTP server spans. */
+export function spanOfRequest(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  now: number,
+  samples: (traceId: string) => boolean,
+): FinishedSpan | null {
   const parent = parentOf(request.headers.traceparent)
-  if (parent?.sampled === false) return null
   // Set by mount() once the caller is known.
   const caller = request.caller as Caller | undefined
+  const isRecorded = caller ? caller.spanId !== null : (parent?.sampled ?? samples(traceIdOf(request.id)))
+  if (!isRecorded) return null
   const route = request.routeOptions.url
   return {
     name: `${request.method} ${route ?? 'unknown'}`,

@@ -205,6 +205,7 @@ export async function openApp(on: {
           headers: headersOf(config.otlpHeaders?.reveal() ?? ''),
           serviceName: config.otelServiceName,
           version,
+          share: config.tracesShare,
           log: log.child({ part: 'tracing' }),
         })
   const idling = new AbortController()
@@ -215,7 +216,7 @@ export async function openApp(on: {
     clock,
     log: log.child({ part: 'identity' }),
     settings: config,
-    traced: config.otlpUrl !== undefined,
+    tracing,
     ...(on.passwordCost ? { passwordCost: on.passwordCost } : {}),
   })
   const created = (await bootstrap(identity))?.created ?? null
@@ -354,7 +355,7 @@ export async function openApp(on: {
       if (logsRequests) httpOn.log.info(accessOf(request, reply), 'request')
       // Probes and scrapes come every few seconds, and would be most of what is collected.
       if (!OPERATIONAL.has(request.routeOptions.url ?? ''))
-        tracing.record(() => spanOfRequest(request, reply, clock.now()))
+        tracing.record(() => spanOfRequest(request, reply, clock.now(), tracing.samples))
       metrics.requests.answered(route, request.method, reply.statusCode, reply.elapsedTime / 1_000)
       done()
     })

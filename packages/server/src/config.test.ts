@@ -87,6 +87,7 @@ group('precedence', () => {
 group('values', () => {
   const values: [Record<string, string>, (config: Config) => unknown, unknown][] = [
     [{ LOG_LEVEL: 'INFO' }, (c) => c.logLevel, 'info'],
+    [{ OTEL_TRACES_SAMPLER_ARG: '.05' }, (c) => c.tracesShare, 0.05],
     [{ ALGORITHM: 'EdDSA' }, (c) => c.algorithm, 'EdDSA'],
     [{ ALLOWED_IPS: '10.0.0.0/8, ::1' }, (c) => c.allowedIps, ['10.0.0.0/8', '::1']],
     [{ ALLOWED_IPS: '*' }, (c) => c.allowedIps, '*'],
@@ -353,6 +354,8 @@ group('problems', () => {
     ['WRIT_PUBLIC_URL', 'writ.example'],
     ['WRIT_OIDC_ISSUER', 'http://login.example'],
     ['WRIT_OIDC_ISSUER', 'https://login.example/?tenant=a'],
+    ['OTEL_TRACES_SAMPLER_ARG', '1.5'],
+    ['OTEL_TRACES_SAMPLER_ARG', '5%'],
     ['WRIT_EGRESS_ALLOW', '10.0.0.300'],
     ['WRIT_EGRESS_ALLOW', '10.0.0.0/8@'],
     ['WRIT_EGRESS_ALLOW', '@netops'],

@@ -31,6 +31,14 @@ export function integer(min: number, max: number, unit = ''): Kind<number> {
   }
 }
 
+export const share: Kind<number> = {
+  expected: 'a number from 0 to 1, such as 0.05',
+  parse(given) {
+    const value = Number(given)
+    return /^\d*\.?\d+$/.test(given) && value <= 1 ? value : undefined
+  },
+}
+
 export const yesOrNo: Kind<boolean> = {
   expected: 'true or false (also 1/0, yes/no, on/off)',
   parse(given) {

@@ -25,6 +25,7 @@ import {
   publicUrl,
   redisUrl,
   secret,
+  share,
   smtpUrl,
   text,
   urlPath,
@@ -459,6 +460,13 @@ export const settings = {
     text,
     'writ',
     'Name of this server in traces.',
+  ),
+  tracesShare: required(
+    'tracing.share',
+    ['OTEL_TRACES_SAMPLER_ARG'],
+    share,
+    1,
+    'Of the traces that begin here, how many are recorded; those that a caller records are all recorded.',
   ),
 
   logLevel: required(

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import type { DueTimes, ScheduleDetail } from '@writ/api'
 import { createLog } from '../../../packages/server/src/platform/log.ts'
+import { noTracing } from '../../../packages/server/src/platform/tracing.ts'
 import { createScheduler, type Scheduler } from '../../../packages/server/src/schedules/index.ts'
 import type { Answer as HttpAnswer } from '../../client.ts'
 import { carryOut } from '../../play-programs.ts'
@@ -227,6 +228,7 @@ function createTwo(system: TestSystem): Record<'first' | 'second', Scheduler> {
     log: createLog({ level: 'error', format: 'json' }),
     tasks,
     payloads: { open: () => assert.fail('nothing is sealed') },
+    tracing: noTracing,
     pollMs: 1_000,
   }
   return { first: createScheduler(on), second: createScheduler(on) }

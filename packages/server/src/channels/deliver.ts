@@ -9,7 +9,15 @@ import { randomToken } from '../platform/ids.ts'
 import type { Logger } from '../platform/log.ts'
 import { redactor } from '../platform/redact/index.ts'
 import { retryAfterOf } from '../platform/retry-after.ts'
-import { type StoredTrace, spanIdOf, type Tracing, traceHeaders, traceIdOf, traceOf } from '../platform/tracing.ts'
+import {
+  beginTrace,
+  type StoredTrace,
+  spanIdOf,
+  type Tracing,
+  traceHeaders,
+  traceIdOf,
+  traceOf,
+} from '../platform/tracing.ts'
 import { createTrouble } from '../platform/trouble.ts'
 import { createTurns, type Turns } from '../platform/turns.ts'
 import { showEvent } from './event.ts'
@@ -177,7 +185,7 @@ export function createDeliverer(on: Delivering): { run(stop: AbortSignal): Promi
     const source = await on.sourceOf(claim.project_id)
     const egress = await on.egressOf(claim.project_id)
     const spanId = spanIdOf(`${claim.delivery_id}/${claim.fence}`)
-    const within = trace ?? { trace_id: traceIdOf(event.id), traceparent: null, tracestate: null }
+    const within = trace ?? beginningWith(on.tracing, event.id, spanId)
     const sending = {
       egress,
       event: showEvent(event, { source }),
@@ -249,6 +257,12 @@ function inTurns(
     .filter(({ webhook_id, place }) => place <= roomOf(webhook_id))
     .sort((a, b) => a.place - b.place)
     .map(({ delivery_id }) => delivery_id)
+}
+
+/** A message about what belongs to no run begins a trace, which all its attempts are part of. */
+function beginningWith(tracing: Tracing, event: string, spanId: string): StoredTrace {
+  const { traceId, traceparent } = beginTrace(tracing, traceIdOf(event), spanId)
+  return { trace_id: traceId, traceparent, tracestate: null }
 }
 
 /** Undefined if the server is stopping: then it was no attempt. */

@@ -8,7 +8,7 @@ import { createAddressSet } from '../platform/http/client-address.ts'
 import { randomHex } from '../platform/ids.ts'
 import type { Logger } from '../platform/log.ts'
 import { redactor } from '../platform/redact/index.ts'
-import { parentOf, traceStateOf } from '../platform/tracing.ts'
+import { beginTrace, parentOf, type Tracing, traceStateOf } from '../platform/tracing.ts'
 import { isSecret, parseApiToken, secretHash } from './api-token.ts'
 import { checkCsrf, sessionCookie } from './browser.ts'
 import type { Caller } from './caller.ts'
@@ -50,8 +50,8 @@ export function createAuthenticator(options: {
   accessTokens: AccessTokens
   publicUrl?: string | undefined
   configured: Configured
-  /** Whether each request becomes a span. */
-  traced: boolean
+  /** Which requests become spans. */
+  tracing: Pick<Tracing, 'collects' | 'samples'>
 }): Authenticator {
   const { db, clock, log, accessTokens, configured } = options
   const publicOrigin = options.publicUrl === undefined ? undefined : new URL(options.publicUrl).origin
@@ -153,17 +153,20 @@ export function createAuthenticator(options: {
 
   function whereFrom(request: FastifyRequest): Where {
     const parent = parentOf(request.headers.traceparent)
-    const recorded = options.traced && (parent?.sampled ?? true)
+    const traceId = parent?.traceId ?? randomHex(16)
+    // Not of the request's id, which a caller may give to several requests of one trace.
+    const spanId = randomHex(8)
+    const unrecorded = parent ? parent.header : beginTrace(options.tracing, traceId, spanId).traceparent
+    const recorded = options.tracing.collects && (parent ? parent.sampled : unrecorded === null)
     return {
       // A peer that is gone already has no address.
       ip: request.clientIp || null,
       userAgent: redactor.text(request.headers['user-agent']?.slice(0, 255) ?? '') || null,
       at: clock.now(),
       requestId: request.id,
-      traceId: parent?.traceId ?? randomHex(16),
-      // Not of the request's id, which a caller may give to several requests of one trace.
-      spanId: recorded ? randomHex(8) : null,
-      traceparent: recorded || !parent ? null : parent.header,
+      traceId,
+      spanId: recorded ? spanId : null,
+      traceparent: recorded ? null : unrecorded,
       tracestate: parent && harmless(traceStateOf(request.headers.tracestate)),
     }
   }

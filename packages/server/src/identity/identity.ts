@@ -4,6 +4,7 @@ import { type Database, INSTANCE, inProject } from '../platform/db/index.ts'
 import { createAddressSet } from '../platform/http/client-address.ts'
 import type { Logger } from '../platform/log.ts'
 import type { Secret } from '../platform/secret.ts'
+import { noTracing, type Tracing } from '../platform/tracing.ts'
 import { type Authenticator, createAuthenticator } from './authenticate.ts'
 import { type Configured, type ConfiguredToken, createConfigured } from './configured.ts'
 import { type AccessTokens, createAccessTokens, type TokenAlgorithm } from './jwt.ts'
@@ -68,8 +69,7 @@ export async function openIdentity(options: {
   settings: IdentitySettings
   passwordCost?: PasswordCost
   loginLimits?: ThrottleLimits
-  /** Whether each request becomes a span. */
-  traced?: boolean
+  tracing?: Tracing
 }): Promise<Identity> {
   const { db, clock, log, settings } = options
   const secrets = await loadSecretKey(settings)
@@ -84,7 +84,7 @@ export async function openIdentity(options: {
     accessTokens,
     publicUrl,
     configured,
-    traced: options.traced ?? false,
+    tracing: options.tracing ?? noTracing,
   })
   const logins = createThrottle(clock, options.loginLimits)
   const identity: Identity = {

@@ -70,6 +70,7 @@ test('a collector that takes nothing is told of once, and when it takes spans ag
     headers: {},
     serviceName: 'writ',
     version: '0',
+    share: 1,
     log: createLog({ level: 'info', format: 'json', destination }),
   })
   /** Records spans until one more batch was answered. */

@@ -19,6 +19,10 @@ export interface FinishedSpan {
 }
 
 export interface Tracing {
+  /** Whether somebody collects. */
+  readonly collects: boolean
+  /** Whether a trace that begins here is recorded. The same for the same id, in any process. */
+  samples(traceId: string): boolean
   /** `made` is only called where somebody collects; null for what its caller does not record. */
   record(made: () => FinishedSpan | null): void
   /** Sends what is left. */
@@ -28,7 +32,7 @@ export interface Tracing {
 const STOP_MS = 1_000
 
 /** Nobody collects. */
-export const noTracing: Tracing = { record() {}, async stop() {} }
+export const noTracing: Tracing = { collects: false, samples: () => true, record() {}, async stop() {} }
 
 /**
  * The span id of a thing that has an id: whoever refers to it finds the same one, before and after it is recorded, in any
@@ -39,6 +43,19 @@ export const traceIdOf = (thing: string): string => hash('sha256', thing, 'hex')
 
 /** The header of a request that is part of a trace. Source: W3C Trace Context, 3.2. */
 export const traceparentOf = (traceId: string, spanId: string): string => `00-${traceId}-${spanId}-01`
+
+/**
+ * Of a trace that begins here: `traceparent` is what others are told where nothing is recorded, as of a trace that a caller does not
+ * record; else null. `spanId` is of what begins it.
+ */
+export const beginTrace = (
+  tracing: Pick<Tracing, 'samples'>,
+  traceId: string,
+  spanId: string,
+): { traceId: string; traceparent: string | null } => ({
+  traceId,
+  traceparent: tracing.samples(traceId) ? null : `00-${traceId}-${spanId}-00`,
+})
 
 /** A version that is not ours may say more behind; what it says before that means the same. */
 const TRACEPARENT =
@@ -130,6 +147,8 @@ export async function openTracing(options: {
   headers: Readonly<Record<string, string>>
   serviceName: string
   version: string
+  /** Of the traces that begin here, from 0 to 1. */
+  share: number
   log: Logger
 }): Promise<Tracing> {
   const [api, sdk, { OTLPTraceExporter }, { resourceFromAttributes }] = await Promise.all([
@@ -143,6 +162,7 @@ export async function openTracing(options: {
   const provider = new sdk.TracerProvider({
     resource: resourceFromAttributes({ 'service.name': options.serviceName, 'service.version': options.version }),
     idGenerator: { generateTraceId: () => next.traceId, generateSpanId: () => next.spanId },
+    // What comes here is to be recorded: that is decided where a trace begins.
     sampler: new sdk.AlwaysOnSampler(),
     spanProcessors: [
       new sdk.BatchSpanProcessor({ exporter: saying(exporter, options.log), scheduledDelayMillis: 1_000 }),
@@ -155,7 +175,11 @@ export async function openTracing(options: {
     client: api.SpanKind.CLIENT,
     internal: api.SpanKind.INTERNAL,
   }
+  const sampler = new sdk.TraceIdRatioBasedSampler(options.share)
   return {
+    collects: true,
+    samples: (traceId) =>
+      sampler.shouldSample(api.ROOT_CONTEXT, traceId).decision === sdk.SamplingDecision.RECORD_AND_SAMPLED,
     record(made) {
       const finished = made()
       if (finished === null) return

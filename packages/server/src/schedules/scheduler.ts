@@ -9,6 +9,7 @@ import { coalesceIn } from '../platform/coalesce.ts'
 import { type Command, type Database, inProject, type Tx } from '../platform/db/index.ts'
 import { randomHex } from '../platform/ids.ts'
 import type { Logger } from '../platform/log.ts'
+import { beginTrace, type Tracing } from '../platform/tracing.ts'
 import { createTrouble } from '../platform/trouble.ts'
 import { deadlineOf, inputOf, taskOf, timingOf } from './schedule.ts'
 import * as store from './store.ts'
@@ -26,6 +27,7 @@ export interface SchedulerOn {
   readonly log: Logger
   readonly tasks: Pick<Tasks, 'prepare' | 'submit'>
   readonly payloads: Pick<Payloads, 'open'>
+  readonly tracing: Pick<Tracing, 'samples'>
   readonly pollMs: number
 }
 
@@ -169,7 +171,7 @@ export function createScheduler(on: SchedulerOn): Scheduler {
               tx,
               starts.map(({ schedule, caller, task }) => ({
                 // Of several that are due at once each begins a trace of its own.
-                caller: { ...caller, traceId: randomHex(16) },
+                caller: { ...caller, ...beginTrace(on.tracing, randomHex(16), randomHex(8)) },
                 tasks: [task],
                 remember: null,
                 schedule,
