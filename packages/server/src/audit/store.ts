@@ -1,9 +1,10 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import type { AuditEventType } from '@writ/api'
 import type { Selectable } from 'kysely'
 import { sql } from 'kysely'
 import { countOf, inList, inOrderOf, type ListPart, type Tx } from '../platform/db/index.ts'
 import type { AuditEventsTable, LogsTable } from '../platform/db/tables.ts'
-import { timeOfId } from '../platform/ids.ts'
+import { firstIdAt, timeOfId } from '../platform/ids.ts'
 import type { DayEvent } from './day-file.ts'
 import { APPEND_OF_ENTRY, ERASED, ERASURE, EVENTS_PLACED, INDEX, PLACES, placeIn } from './store-sql.ts'
 
@@ -83,12 +84,26 @@ export async function listEvents(
   filter: EventFilter,
   page: { limit: number; before?: string; skip?: number },
 ): Promise<EventRow[]> {
-  return withPlaces(tx, filter)
-    .$if(page.before !== undefined, (q) => q.where('audit_events.id', '<', page.before!))
-    .orderBy('audit_events.id', 'desc')
-    .limit(page.limit)
-    .$if((page.skip ?? 0) > 0, (q) => q.offset(page.skip!))
-    .execute()
+  const { limit, before } = page
+  let skip = page.skip ?? 0
+  const part = (within: Stretch, most: number) =>
+    withPlaces(tx, filter, within)
+      .orderBy('audit_events.id', 'desc')
+      .limit(most)
+      .$if(skip > 0, (q) => q.offset(skip))
+      .execute()
+  if (!isLookedThrough(tx, filter, skip)) return part({ below: before }, limit)
+  const found: EventRow[] = []
+  for await (const stretch of stretches(tx, 'desc', { from: firstOf(filter), below: before })) {
+    const passed = skip === 0 ? 0 : await countOf(filtered(tx, filter, stretch))
+    if (passed < skip) skip -= passed
+    else {
+      found.push(...(await part(stretch, limit - found.length)))
+      skip = 0
+    }
+    if (found.length === limit) break
+  }
+  return found
 }
 
 /** As `listEvents`, oldest first: for exports, page by page. */
@@ -97,11 +112,17 @@ export async function listEventsForward(
   filter: EventFilter,
   page: { limit: number; after?: string },
 ): Promise<EventRow[]> {
-  return withPlaces(tx, filter)
-    .$if(page.after !== undefined, (q) => q.where('audit_events.id', '>', page.after!))
-    .orderBy('audit_events.id')
-    .limit(page.limit)
-    .execute()
+  const { limit, after } = page
+  const part = (within: Stretch, most: number) =>
+    withPlaces(tx, filter, within).orderBy('audit_events.id').limit(most).execute()
+  if (!isLookedThrough(tx, filter)) return part({ above: after }, limit)
+  const found: EventRow[] = []
+  const behind: Stretch = after === undefined ? { from: firstOf(filter) } : { above: after }
+  for await (const stretch of stretches(tx, 'asc', behind)) {
+    found.push(...(await part(stretch, limit - found.length)))
+    if (found.length === limit) break
+  }
+  return found
 }
 
 /** A placed event with all that proves it: its entry, its payload, the salt between them. */
@@ -375,12 +396,70 @@ export async function countEvents(tx: Tx, filter: EventFilter): Promise<number> 
     )
     if (Number(all!.dropping) === 0) return Number(all!.n)
   }
-  return countOf(filtered(tx, filter))
+  if (!isLookedThrough(tx, filter)) return countOf(filtered(tx, filter))
+  let count = 0
+  for await (const stretch of stretches(tx, 'desc', { from: firstOf(filter) }))
+    count += await countOf(filtered(tx, filter, stretch))
+  return count
+}
+
+/** Part of the log by ids, whose order is that in which they were made: `from` is in it, `above` and `below` are not. */
+interface Stretch {
+  readonly from?: string | undefined
+  readonly above?: string | undefined
+  readonly below?: string | undefined
+}
+
+/** Events that are looked through in one statement: some 15 ms. */
+const STRETCH = 10_000
+
+/**
+ * What no index answers alone is looked for in all events. On SQLite that is done in the thread that answers everybody: two seconds of a
+ * million events, in which nobody else would be heard.
+ */
+function isLookedThrough(tx: Tx, { id, resource, ...filter }: EventFilter, skip = 0): boolean {
+  if (tx.dialect !== 'sqlite' || id !== undefined) return false
+  // What was done to one thing, of which there is not much.
+  if (resource !== undefined) return numberOf(resource) !== undefined
+  const asked = Object.values(filter).filter((value) => value !== undefined).length
+  // Completed runs, of which there are most, are not in the index of types.
+  const isOfType = filter.event_type !== undefined && filter.event_type !== 'run.completed'
+  const isIndexed = isOfType || filter.actor_ids?.length === 1
+  return skip > 0 || asked > 1 || (asked === 1 && !isIndexed)
+}
+
+const numberOf = (resource: string | number): number | undefined =>
+  /^\d+$/.test(String(resource)) ? Number(resource) : undefined
+
+/** No event of a time has a sooner id: a clock that is set back makes ids later than it. */
+const firstOf = ({ since }: EventFilter): string | undefined => (since === undefined ? undefined : firstIdAt(since))
+
+/** A part of the log in stretches, between which others are heard. */
+async function* stretches(tx: Tx, order: 'asc' | 'desc', whole: Stretch): AsyncGenerator<Stretch> {
+  for (let rest = whole; ; await turn()) {
+    const edge = await filtered(tx, {}, rest)
+      .select('audit_events.id')
+      .orderBy('audit_events.id', order)
+      // The first of the next, or the last of this one.
+      .offset(order === 'asc' ? STRETCH : STRETCH - 1)
+      .limit(1)
+      .executeTakeFirst()
+    if (edge === undefined) return yield rest
+    const [stretch, left] =
+      order === 'asc'
+        ? [{ ...rest, below: edge.id }, { from: edge.id }]
+        : [
+            { ...rest, from: edge.id },
+            { ...rest, below: edge.id },
+          ]
+    yield stretch
+    rest = left
+  }
 }
 
 /** With their places in the log, and what was erased by which event. */
-const withPlaces = (tx: Tx, filter: EventFilter) =>
-  filtered(tx, filter)
+const withPlaces = (tx: Tx, filter: EventFilter, stretch: Stretch) =>
+  filtered(tx, filter, stretch)
     .selectAll('audit_events')
     .leftJoin('audit_appends', 'audit_appends.seq', 'audit_events.append')
     .leftJoin('erasures', 'erasures.event_id', 'audit_events.id')
@@ -394,10 +473,13 @@ const withPlaces = (tx: Tx, filter: EventFilter) =>
       placeIn('erased', 'erasing').as('erased_index'),
     ])
 
-function filtered(tx: Tx, f: EventFilter) {
+function filtered(tx: Tx, f: EventFilter, { from, above, below }: Stretch = {}) {
   return (
     tx.db
       .selectFrom('audit_events')
+      .$if(from !== undefined, (q) => q.where('audit_events.id', '>=', from!))
+      .$if(above !== undefined, (q) => q.where('audit_events.id', '>', above!))
+      .$if(below !== undefined, (q) => q.where('audit_events.id', '<', below!))
       .$if(f.id !== undefined, (q) => q.where('audit_events.id', '=', f.id!))
       .$if(f.event_type !== undefined, (q) => q.where('audit_events.event_type', '=', f.event_type!))
       // As the index says it: completed runs, of which there are most, are not in it.
@@ -407,18 +489,26 @@ function filtered(tx: Tx, f: EventFilter) {
       .$if(f.actor_ids?.length === 1, (q) => q.where('audit_events.actor_id', '=', f.actor_ids![0]!))
       // By the index alone: of several actors SQLite would look through all events for the few of somebody who did little.
       .$if((f.actor_ids?.length ?? 0) > 1, (q) =>
-        q.where('audit_events.id', 'in', (from) =>
-          from.selectFrom('audit_events as acted').select('acted.id').where('acted.actor_id', 'in', f.actor_ids!),
+        q.where('audit_events.id', 'in', (inner) =>
+          inner
+            .selectFrom('audit_events as acted')
+            .select('acted.id')
+            .where('acted.actor_id', 'in', f.actor_ids!)
+            .$if(from !== undefined, (acted) => acted.where('acted.id', '>=', from!))
+            .$if(above !== undefined, (acted) => acted.where('acted.id', '>', above!))
+            .$if(below !== undefined, (acted) => acted.where('acted.id', '<', below!)),
         ),
       )
       .$if(f.resource_type !== undefined, (q) => q.where('audit_events.resource_type', '=', f.resource_type!))
       .$if(f.resource !== undefined, (q) => {
-        const number = /^\d+$/.test(String(f.resource)) ? Number(f.resource) : undefined
+        const number = numberOf(f.resource!)
         return number === undefined
           ? q.where('audit_events.resource_id', '=', String(f.resource))
           : q.where('audit_events.resource_number', '=', number)
       })
       .$if(f.since !== undefined, (q) => q.where('audit_events.timestamp', '>=', f.since!))
+      // By it months are left out.
+      .$if(f.since !== undefined, (q) => q.where('audit_events.id', '>=', firstOf(f)!))
       .$if(f.until !== undefined, (q) => q.where('audit_events.timestamp', '<', f.until!))
       .$if(f.success !== undefined, (q) => q.where('audit_events.success', '=', f.success ? 1 : 0))
   )

@@ -43,6 +43,7 @@ import { NOBODY } from '../platform/ids.ts'
 import { endsEarly } from '../platform/validation-fields.ts'
 import { doorOf, type LogDoors } from './log-doors.ts'
 import type { SelfChecker } from './self-checker.ts'
+import { findNumbered } from './store.ts'
 import { runInThread } from './verify-thread.ts'
 
 export interface LogOn {
@@ -288,12 +289,14 @@ async function filterOf(
   if (since !== undefined && until !== undefined && until < since)
     throw new AppError('VALIDATION_FAILED', {}, { fields: [endsEarly('query.end_date', 'start_date')] })
   const actors = asked.actor_id === undefined ? undefined : await actorsOf(tx, asked.actor_id)
+  const resource =
+    asked.resource_id === undefined ? undefined : await resourceOf(tx, asked.resource_type, asked.resource_id)
   return {
     ...(asked.event_id === undefined ? {} : { id: asked.event_id }),
     ...(asked.event_type === undefined ? {} : { event_type: asked.event_type }),
     ...(actors === undefined ? {} : { actor_ids: actors }),
     ...(asked.resource_type === undefined ? {} : { resource_type: asked.resource_type }),
-    ...(asked.resource_id === undefined ? {} : { resource: asked.resource_id }),
+    ...(resource === undefined ? {} : { resource }),
     ...(since === undefined ? {} : { since }),
     ...(until === undefined ? {} : { until }),
     ...(asked.success === undefined ? {} : { success: asked.success }),
@@ -305,6 +308,12 @@ async function actorsOf(tx: Tx, ref: string | number): Promise<string[]> {
   const person = await findUserRef(tx, ref)
   if (person) return [person.id, ...(await listTokenIds(tx, person.id))]
   return [typeof ref === 'string' && !/^\d+$/.test(ref) ? ref : NOBODY]
+}
+
+/** By its id where that is known: ids have an index, numbers have none. */
+async function resourceOf(tx: Tx, type: string | undefined, ref: string | number): Promise<string | number> {
+  if (type === undefined || !/^\d+$/.test(String(ref))) return ref
+  return (await findNumbered(tx, type, Number(ref))) ?? ref
 }
 
 const DATE_OR_TIME = /^(\d{4}-\d{2}-\d{2})(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(Z|[+-]\d{2}:\d{2})?)?$/i

@@ -6,6 +6,23 @@ import type { ApprovalSignaturesTable, AttestationsTable } from '../platform/db/
 
 export type AttestationRow = Selectable<AttestationsTable>
 
+/** Where the things are that have numbers, by the names that events have for them. */
+const numbered: Readonly<Record<string, string>> = {
+  ticket: 'tickets where project_id = ?1 and number = ?2',
+  run: 'runs where project_id = ?1 and number = ?2',
+  artifact: 'artifacts where project_id = ?1 and number = ?2',
+  asset: 'assets where project_id = ?1 and number = ?2',
+  user: "users where ?1 <> '' and number = ?2",
+}
+
+/** The id of what events call by a type and a number; undefined for what is not there, or not any more. */
+export async function findNumbered(tx: Tx, type: string, number: number): Promise<string | undefined> {
+  const place = Object.hasOwn(numbered, type) ? numbered[type] : undefined
+  if (place === undefined) return undefined
+  const [row] = await tx.sql<{ id: string }>(`select id from ${place}`, [tx.project, number])
+  return row?.id
+}
+
 export async function insertAttestation(tx: Tx, row: Omit<AttestationRow, 'project_id'>): Promise<void> {
   await tx.insert('attestations', [{ project_id: tx.project, ...row }])
 }
