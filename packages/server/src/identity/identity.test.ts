@@ -148,6 +148,23 @@ function exercise(
       assert.equal(found.body.length, 1)
     })
 
+    test('an invitation counts as long as whoever gave it may invite', async () => {
+      const host = await app.person(admin, 'host', 'admin')
+      const { invite } = (await app.call('POST', '/invites', { token: host.token, body: { role: 'ops' } })).body
+      const register = () =>
+        app.call('POST', '/auth/register', {
+          body: { username: 'again', email: 'again@example.com', password: PASSWORD, invite },
+        })
+      await app.call('PUT', `/members/${host.number}`, { token: admin, body: { role: 'ops' } })
+      assert.equal((await register()).body.code, 'INVITE_INVALID')
+      await app.call('PUT', `/members/${host.number}`, { token: admin, body: { role: 'admin' } })
+      await app.call('PATCH', `/users/${host.number}`, { token: admin, body: { is_active: false } })
+      assert.equal((await register()).body.code, 'INVITE_INVALID')
+      await app.call('PATCH', `/users/${host.number}`, { token: admin, body: { is_active: true } })
+      assert.equal((await register()).status, 200)
+      await app.call('PUT', `/members/${host.number}`, { token: admin, body: { role: 'employee' } })
+    })
+
     test('logging out ends the session at once', async () => {
       const token = await app.login(ADMIN.username, ADMIN.password)
       assert.equal((await app.call('POST', '/auth/logout', { token })).status, 204)
@@ -244,6 +261,28 @@ function exercise(
       assert.equal((await app.call('GET', '/members', { token: `${token.slice(0, -1)}!` })).status, 401)
       assert.equal((await app.call('DELETE', `/tokens/${made.body.id}`, { token: kim.token })).status, 204)
       assert.equal((await app.call('GET', '/members', { token })).status, 401)
+    })
+
+    test('an API token changes nothing of the account behind it', async () => {
+      const uma = await app.person(admin, 'uma', 'dev')
+      const made = await app.call('POST', '/tokens', { token: uma.token, body: { name: 't', role: 'employee' } })
+      const { token } = made.body
+      const [session] = (await app.call<Seen[]>('GET', '/auth/sessions', { token: uma.token })).body
+      const asked = [
+        await app.call('POST', '/auth/totp', { token }),
+        await app.call('POST', '/auth/totp/confirm', { token, body: { code: '123456' } }),
+        await app.call('POST', '/auth/totp/off', { token, body: { code: '123456' } }),
+        await app.call('POST', '/auth/password', {
+          token,
+          body: { current_password: PASSWORD, new_password: 'another horse battery' },
+        }),
+        await app.call('DELETE', `/auth/sessions/${session!.id}`, { token }),
+      ]
+      assert.deepEqual(
+        asked.map(({ body }) => body.code),
+        Array.from({ length: 5 }, () => 'SESSION_REQUIRED'),
+      )
+      await app.login('uma', PASSWORD)
     })
 
     test('a token makes none that outlives it, or that works from elsewhere', async () => {
