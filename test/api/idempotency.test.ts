@@ -360,3 +360,24 @@ for (const backend of backends())
     assert.deepEqual([own.status, own.again], [200, false])
     assert.notEqual(own.id, made.id)
   })
+
+for (const backend of backends())
+  test(`a key of one project is another one in the next, also where accounts are concerned (${backend.name})`, {
+    skip: backend.skip,
+  }, async () => {
+    await using system = await backend.start()
+    const { admin } = system
+    await admin.post('/projects', { slug: 'site-2', name: 'Site 2' })
+    const invite = (project: string) =>
+      admin.post<Reply>('/invites', { role: 'ops' }, { headers: { 'idempotency-key': 'k', 'x-project': project } })
+    const [here, there] = [await invite('default'), await invite('site-2')]
+    assert.deepEqual([here.status, there.status], [201, 201], JSON.stringify(there.body))
+    const again = [await invite('default'), await invite('site-2')]
+    assert.deepEqual(
+      again.map(({ body, headers }) => [body.code, headers.get('x-resource-id')]),
+      [
+        ['SECRET_SHOWN_ONCE', here.body.id],
+        ['SECRET_SHOWN_ONCE', there.body.id],
+      ],
+    )
+  })

@@ -198,7 +198,7 @@ async function respond<C extends Asking>(
   if (inFlight.has(flight)) throw new AppError('IDEMPOTENCY_IN_FLIGHT', {}, { headers: { 'retry-after': '1' } })
   inFlight.add(flight)
   try {
-    const before = await recallAnswer(on.db, caller.project, asked)
+    const before = await recallAnswer(on.db, caller.project, asked, endpoint)
     const ask = new RequestAsk(caller, request, reply, on, endpoint, asked)
     const again = (kept: unknown) => on.resume?.[id]?.(ask, kept) ?? kept
     if (before)
@@ -211,7 +211,7 @@ async function respond<C extends Asking>(
       // A rival in another process won the key: its answer is ours.
       const won =
         error instanceof UniqueViolation && error.index.includes('idempotency')
-          ? await recallAnswer(on.db, caller.project, asked)
+          ? await recallAnswer(on.db, caller.project, asked, endpoint)
           : undefined
       if (!won) throw error
       return again(replay(won, ask.key ?? asked, endpoint, reply))
@@ -251,13 +251,28 @@ async function contentsOf(request: FastifyRequest): Promise<string> {
   return contentsText(file.filename, digest.digest('hex'))
 }
 
-async function recallAnswer(db: Database, project: string | null, asked: RequestKey): Promise<Remembered | undefined> {
+async function recallAnswer(
+  db: Database,
+  project: string | null,
+  asked: RequestKey,
+  endpoint: Endpoint,
+): Promise<Remembered | undefined> {
   for (const fence of project === null ? [INSTANCE] : [project, INSTANCE]) {
-    const found = await inProject(fence, () => db.read((tx) => recall(tx, asked)))
+    const key = keyWithin(fence, project, asked, endpoint)
+    const found = await inProject(fence, () => db.read((tx) => recall(tx, key)))
     if (found) return found
   }
   return undefined
 }
+
+/**
+ * What is asked of a project and changes the instance (an account, an invitation) is remembered among what is the instance's, under a key
+ * that is the project's: the same key in another project is another request.
+ */
+const keyWithin = (fence: string, project: string | null, asked: RequestKey, { access }: Endpoint): RequestKey =>
+  fence === INSTANCE && access === 'member' && project !== null
+    ? { ...asked, key: hash('sha256', `${project}\n${asked.key}`, 'hex') }
+    : asked
 
 function replay(before: Remembered, asked: RequestKey, endpoint: Endpoint, reply: FastifyReply): unknown {
   if (before.body_sha256 !== asked.bodySha256) throw new AppError('IDEMPOTENCY_MISMATCH')
@@ -344,7 +359,10 @@ class RequestAsk<C extends Asking> implements Ask<Endpoint, C> {
     return inProject(fence, () =>
       db.write(async (tx) => {
         const answer = await work(tx)
-        if (this.key) await remember(tx, clock.now(), [{ ...this.key, ...answerOf(this.#endpoint, answer) }])
+        if (this.key) {
+          const key = keyWithin(fence, this.caller.project, this.key, this.#endpoint)
+          await remember(tx, clock.now(), [{ ...key, ...answerOf(this.#endpoint, answer) }])
+        }
         return answer
       }),
     )
@@ -396,7 +414,8 @@ class RequestAsk<C extends Asking> implements Ask<Endpoint, C> {
     const { cursors } = this.#on
     const query = request.query as { skip?: number; limit?: number; cursor?: string } & Record<string, unknown>
     const { skip = 0, limit = 100, cursor, ...filters } = query
-    const of = `${request.routeOptions.url}\n${JSON.stringify(filters)}\n${this.caller.principal}`
+    const whose = list.ofInstance ? this.caller.principal : `${this.caller.principal}\n${this.caller.project}`
+    const of = `${request.routeOptions.url}\n${JSON.stringify(filters)}\n${whose}`
     const after = cursor ? cursors.read(of, cursor) : undefined
     return (list.ofInstance ? this.instance : this).read(async (tx) => {
       if (cursor === undefined) {
