@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import path from 'node:path'
 import { test } from 'node:test'
 import { api, type Endpoint } from '@writ/api'
+import { INSTANCE, inProject } from '../../packages/server/src/platform/db/index.ts'
+import { attachDatabase } from '../../packages/server/src/platform/db/open.ts'
 import { backends } from '../backends.ts'
 import type { Answer, Client } from '../client.ts'
 import { makeSshKey, proposeKey } from '../evidence/ssh-key.ts'
@@ -380,4 +384,41 @@ for (const backend of backends())
         ['SECRET_SHOWN_ONCE', there.body.id],
       ],
     )
+  })
+
+for (const backend of backends())
+  test(`what is kept of a request under a key tells nothing of its body without the key (${backend.name})`, {
+    skip: backend.skip,
+  }, async () => {
+    await using system = await backend.start()
+    const key = (name: string) => createHash('sha256').update(name).digest('hex')
+    const url = system.databaseUrl ?? `sqlite:${path.join(system.folder, 'data/writ.db')}`
+    await using db = await attachDatabase({ url }).then((one) => ({ one, [Symbol.asyncDispose]: () => one.close() }))
+    const kept = (name: string) =>
+      inProject(INSTANCE, () =>
+        db.one.read((tx) =>
+          tx.sql<{ body_sha256: string }>('select body_sha256 from idempotency where route = ?1 and key = ?2', [
+            'auth.register',
+            key(name),
+          ]),
+        ),
+      )
+    const { invite } = (await system.admin.post<{ invite: string }>('/invites', {})).body
+    const body = { username: 'eve', email: 'eve@example.com', password: 'a password of eve', invite }
+    const register = () =>
+      system.anonymous.post<Reply>('/auth/register', body, { headers: { 'idempotency-key': 'k-1' } })
+    const made = await register()
+    assert.equal(made.status, 200, JSON.stringify(made.body))
+    const guessed = createHash('sha256')
+      .update(JSON.stringify([{}, {}, body]))
+      .digest('hex')
+    const [row] = await kept('k-1')
+    assert.ok(row)
+    assert.notEqual(row.body_sha256, guessed)
+    // Of a version that kept the digest of the body alone.
+    await inProject(INSTANCE, () =>
+      db.one.write((tx) => tx.sql('update idempotency set body_sha256 = ?1 where key = ?2', [guessed, key('k-1')])),
+    )
+    const again = await register()
+    assert.deepEqual([again.headers.get('idempotency-replayed'), again.body.id], ['true', made.body.id])
   })

@@ -191,9 +191,11 @@ async function respond<C extends Asking>(
   reply: FastifyReply,
   on: Mounting<C>,
 ) {
-  const key = endpoint.method === 'POST' && !endpoint.unrecorded ? keyOf(request) : undefined
-  if (key === undefined) return handle(new RequestAsk(caller, request, reply, on, endpoint, null))
-  const asked: RequestKey = { principal: caller.principal, route: id, key, bodySha256: digestOf(endpoint, request) }
+  const given = endpoint.method === 'POST' && !endpoint.unrecorded ? keyOf(request) : undefined
+  if (given === undefined) return handle(new RequestAsk(caller, request, reply, on, endpoint, null))
+  // Only ever compared, so nothing of what a client put into it has to be kept.
+  const key = hash('sha256', given, 'hex')
+  const asked = { principal: caller.principal, route: id, key, bodySha256: digestOf(endpoint, request, given) }
   const flight = [caller.project, asked.principal, asked.route, asked.key].join('\n')
   if (inFlight.has(flight)) throw new AppError('IDEMPOTENCY_IN_FLIGHT', {}, { headers: { 'retry-after': '1' } })
   inFlight.add(flight)
@@ -201,10 +203,13 @@ async function respond<C extends Asking>(
     const before = await recallAnswer(on.db, caller.project, asked, endpoint)
     const ask = new RequestAsk(caller, request, reply, on, endpoint, asked)
     const again = (kept: unknown) => on.resume?.[id]?.(ask, kept) ?? kept
-    if (before)
-      return again(
-        replay(before, endpoint.upload ? withContents(asked, await contentsOf(request)) : asked, endpoint, reply),
-      )
+    if (before) {
+      const contents = endpoint.upload ? await contentsOf(request) : undefined
+      const whole = (one: RequestKey) => (contents === undefined ? one : withContents(one, contents))
+      // Kept by a version that made digests of the request alone.
+      const former = whole({ ...asked, bodySha256: digestOf(endpoint, request) })
+      return again(replay(before, before.body_sha256 === former.bodySha256 ? former : whole(asked), endpoint, reply))
+    }
     try {
       return await handle(ask)
     } catch (error) {
@@ -225,13 +230,17 @@ function keyOf(request: FastifyRequest): string | undefined {
   const key = request.headers['idempotency-key']
   if (key === undefined) return undefined
   if (typeof key !== 'string' || !/^[\x21-\x7e]{1,200}$/.test(key)) throw new AppError('IDEMPOTENCY_KEY_INVALID')
-  // Only ever compared, so nothing of what a client put into it has to be kept.
-  return hash('sha256', key, 'hex')
+  return key
 }
 
-function digestOf(endpoint: Endpoint, request: FastifyRequest): string {
+/**
+ * Of a request, together with its key, which is kept nowhere: there are passwords in bodies, and whoever has the rows could find out one
+ * from a digest of nothing else, a thousand million guesses a second.
+ */
+function digestOf(endpoint: Endpoint, request: FastifyRequest, key?: string): string {
   const body = endpoint.upload ? null : (request.body ?? null)
-  return hash('sha256', JSON.stringify([request.params, request.query, body]), 'hex')
+  const text = JSON.stringify([request.params, request.query, body])
+  return hash('sha256', key === undefined ? text : `${key}\n${text}`, 'hex')
 }
 
 /** The bytes of an upload are known only when they were read; then they are part of what was asked. */
@@ -384,7 +393,8 @@ class RequestAsk<C extends Asking> implements Ask<Endpoint, C> {
   isRepeatOf(left: RequestMark | null | undefined): boolean {
     const { mark } = this
     if (!mark || !left || left.request !== mark.request) return false
-    if (left.body !== mark.body) throw new AppError('IDEMPOTENCY_MISMATCH')
+    if (left.body !== mark.body && left.body !== digestOf(this.#endpoint, this.request))
+      throw new AppError('IDEMPOTENCY_MISMATCH')
     this.reply.header('idempotency-replayed', 'true')
     return true
   }
