@@ -321,6 +321,24 @@ function exercise(
       assert.equal((await rotate(lea.token, free)).status, 201)
     })
 
+    test('a token that is revoked while it makes another makes none', async () => {
+      const rea = await app.person(admin, 'rea', 'dev')
+      const make = (token: string) => app.call('POST', '/tokens', { token, body: { name: 't' } })
+      const parent = (await make(rea.token)).body
+      const [revoked, ...made] = await Promise.all([
+        app.call('DELETE', `/tokens/${parent.id}`, { token: rea.token }),
+        ...Array.from({ length: 5 }, () => make(parent.token)),
+      ])
+      assert.equal(revoked.status, 204)
+      const project = (await app.call('GET', '/projects/default', { token: admin })).body.id
+      // Whoever looks for what it made, when it is revoked, finds all of it.
+      const events = (await app.events(project)).filter((event) => /^token\./.test(event.event_type))
+      const end = events.findIndex((event) => event.event_type === 'token.revoked' && event.resource_id === parent.id)
+      const later = events.slice(end + 1).filter((event) => event.event_type === 'token.created')
+      assert.deepEqual(later, [])
+      assert.ok(made.every(({ status }) => status === 201 || status === 401))
+    })
+
     test('a token never has more than its owner has now', async () => {
       const sam = await app.person(admin, 'sam', 'ops')
       const { token } = (await app.call('POST', '/tokens', { token: sam.token, body: { name: 't' } })).body

@@ -16,6 +16,7 @@ import {
   findToken,
   insertToken,
   listTokens,
+  lockToken,
   revokeToken,
   shortenToken,
   type TokenRow,
@@ -129,9 +130,17 @@ function mustLend(caller: Caller, role: TokenRow['role'], scopes: readonly strin
   for (const scope of missing) if (!coversScope(own, scope)) throw new AppError('SCOPE_NOT_ALLOWED', { scope })
 }
 
-/** The token that asks, whose time and addresses are all that it can give; undefined for a person, who has both without end. */
-const lender = (tx: Tx, caller: Caller): Promise<TokenRow | undefined> =>
-  caller.tokenId === null ? Promise.resolve(undefined) : findToken(tx, caller.tokenId)
+/**
+ * The token that asks, whose time and addresses are all that it can give; undefined for a person, who has both without end. Throws
+ * CREDENTIALS_INVALID for one that was revoked since the request came: whoever revoked it has looked through what it made.
+ */
+async function lender(tx: Tx, caller: Caller): Promise<TokenRow | undefined> {
+  if (caller.tokenId === null) return undefined
+  const own = await lockToken(tx, caller.tokenId)
+  if (own?.revoked_at !== null)
+    throw new AppError('CREDENTIALS_INVALID', {}, { headers: { 'www-authenticate': 'Bearer' } })
+  return own
+}
 
 const endingWith = (own: TokenRow | undefined, expiresAt: number): number =>
   Math.min(expiresAt, own?.expires_at ?? Number.POSITIVE_INFINITY)
