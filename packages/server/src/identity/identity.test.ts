@@ -339,6 +339,27 @@ function exercise(
       assert.ok(made.every(({ status }) => status === 201 || status === 401))
     })
 
+    test('whoever is deactivated while they hand out rights hands out none', async () => {
+      const max = await app.person(admin, 'max', 'admin')
+      const late = (path: string, body: object) => app.call('POST', path, { token: max.token, body })
+      const [out, ...made] = await Promise.all([
+        app.call('PATCH', `/users/${max.number}`, { token: admin, body: { is_active: false } }),
+        late('/users', { username: 'late.user', password: PASSWORD, role: 'admin' }),
+        late('/tokens', { name: 'late token' }),
+        late('/invites', { role: 'admin' }),
+        app.call('PUT', `/members/${max.number}`, { token: max.token, body: { role: 'ops' } }),
+      ])
+      assert.equal(out.status, 200)
+      const instance = await app.events()
+      const end = instance.findIndex(
+        ({ event_type, resource_id }) => event_type === 'user.updated' && resource_id === max.id,
+      )
+      const later = instance.slice(end + 1).filter((event) => /^(user|invite)\.created$/.test(event.event_type))
+      assert.deepEqual(later, [])
+      for (const { status, body } of made)
+        assert.ok(status < 300 || body.code === 'USER_INACTIVE', JSON.stringify(body))
+    })
+
     test('a token never has more than its owner has now', async () => {
       const sam = await app.person(admin, 'sam', 'ops')
       const { token } = (await app.call('POST', '/tokens', { token: sam.token, body: { name: 't' } })).body

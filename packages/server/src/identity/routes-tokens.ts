@@ -11,6 +11,7 @@ import { type Caller, personOf } from './caller.ts'
 import { isConfigured } from './configured.ts'
 import type { Identity } from './identity.ts'
 import { coversScope, faultOfScope, mayLend } from './permissions.ts'
+import { mustStillStand } from './standing.ts'
 import {
   countTokens,
   findToken,
@@ -54,6 +55,7 @@ export const tokensHandlers = (_identity: Identity) =>
       }
       mustLend(caller, role, scopes)
       return ask.change(async (tx) => {
+        await mustStillStand(tx, caller)
         const own = await lender(tx, caller)
         if (own && body.expires_at !== undefined && expiresAt > own.expires_at)
           throw invalidField(
@@ -80,6 +82,7 @@ export const tokensHandlers = (_identity: Identity) =>
     async rotate(ask) {
       const { caller, params } = ask
       return ask.change(async (tx) => {
+        await mustStillStand(tx, caller)
         const old = await findToken(tx, params.id)
         // Nobody gets a token that speaks for somebody else, an admin neither.
         const usable = old && old.user_id === personOf(caller) && old.revoked_at === null && old.expires_at > caller.at
