@@ -184,6 +184,11 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '你不是该项目的成员。',
     '检查 `X-Project`，或请项目管理员添加你。项目不存在时回答相同。',
   ],
+  SESSION_REQUIRED: [
+    'Log in with name and password, in the console or with `writ login`, and send that session.',
+    'API 令牌不能更改其所属的账号。',
+    '请用用户名和密码登录（控制台或 `writ login`），并使用该会话。',
+  ],
   TOKEN_FOREIGN_PROJECT: [
     'Use a token of that project, or leave `X-Project` out.',
     '该令牌属于另一个项目。',
@@ -197,7 +202,7 @@ export const remedies: Record<ErrorCode, Remedy> = {
   REGISTRATION_CLOSED: ['Ask an admin for an invitation.', '注册已关闭。', '请管理员发送邀请。'],
   INVITE_INVALID: [
     'Ask for a new invitation, and register with the address it was made for.',
-    '邀请码未知、已使用或已过期。',
+    '邀请码未知、已使用、已过期，或邀请人已无权邀请。',
     '请重新邀请，并使用邀请所对应的邮箱。',
   ],
   USERNAME_TAKEN: [

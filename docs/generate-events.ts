@@ -198,7 +198,7 @@ data: {"specversion":"1.0", …}
 
 \`types=run.*,ticket.approved\` and \`run_id=12\` narrow it. Every 15 seconds (\`WRIT_STREAM_HEARTBEAT_SECONDS\`) at the latest a comment comes, and an
 \`id\` alone: a place up to which there was nothing for you. A reader that takes nothing for twice as long is closed. The stream ends within a
-heartbeat when the session, token or membership does.
+heartbeat when the session, token or membership does, or when its address may not connect any more (\`ALLOWED_IPS\`).
 
 ## WebSocket
 
@@ -293,7 +293,7 @@ data: {"specversion":"1.0", …}
 \`\`\`
 
 用 \`types=run.*,ticket.approved\` 和 \`run_id=12\` 缩小范围。至多每 15 秒（\`WRIT_STREAM_HEARTBEAT_SECONDS\`）会有一条注释和单独的 \`id\`，表示到此为止没有你可见的事件。
-两倍于此的时间内不读取数据的客户端会被断开。会话、令牌或成员资格失效后，流在一次心跳内结束。
+两倍于此的时间内不读取数据的客户端会被断开。会话、令牌或成员资格失效后，或其地址不再允许连接（\`ALLOWED_IPS\`）时，流在一次心跳内结束。
 
 ## WebSocket
 

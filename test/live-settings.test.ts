@@ -28,3 +28,18 @@ test('limits and addresses in .env count without a restart', async () => {
   await write('RATE_LIMIT_MAX=0\n')
   await until('there is no limit', async () => (await dispatch()) === 200)
 })
+
+test('a stream ends within a heartbeat when its address may not connect any more', async () => {
+  await using system = await TestSystem.start({ process: true, env: { WRIT_STREAM_HEARTBEAT_SECONDS: '1' } })
+  const write = (text: string) => writeFile(path.join(system.folder, '.env'), text)
+  const authorization = `Bearer ${await system.admin.token()}`
+  const stream = await fetch(`${system.base}/api/v1/events`, {
+    headers: { accept: 'text/event-stream', authorization },
+  })
+  assert.equal(stream.status, 200)
+  await write('ALLOWED_IPS=10.0.0.1\n')
+  await stream.text()
+  // It was for the address and not for the session.
+  await write('')
+  await until('everybody may connect', async () => (await system.admin.get('/auth/me')).status === 200)
+})

@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import path from 'node:path'
 import { test } from 'node:test'
 import { api, type Endpoint } from '@writ/api'
+import { INSTANCE, inProject } from '../../packages/server/src/platform/db/index.ts'
+import { attachDatabase } from '../../packages/server/src/platform/db/open.ts'
 import { backends } from '../backends.ts'
 import type { Answer, Client } from '../client.ts'
 import { makeSshKey, proposeKey } from '../evidence/ssh-key.ts'
@@ -359,4 +363,62 @@ for (const backend of backends())
     const own = await ask(other, 'Report')
     assert.deepEqual([own.status, own.again], [200, false])
     assert.notEqual(own.id, made.id)
+  })
+
+for (const backend of backends())
+  test(`a key of one project is another one in the next, also where accounts are concerned (${backend.name})`, {
+    skip: backend.skip,
+  }, async () => {
+    await using system = await backend.start()
+    const { admin } = system
+    await admin.post('/projects', { slug: 'site-2', name: 'Site 2' })
+    const invite = (project: string) =>
+      admin.post<Reply>('/invites', { role: 'ops' }, { headers: { 'idempotency-key': 'k', 'x-project': project } })
+    const [here, there] = [await invite('default'), await invite('site-2')]
+    assert.deepEqual([here.status, there.status], [201, 201], JSON.stringify(there.body))
+    const again = [await invite('default'), await invite('site-2')]
+    assert.deepEqual(
+      again.map(({ body, headers }) => [body.code, headers.get('x-resource-id')]),
+      [
+        ['SECRET_SHOWN_ONCE', here.body.id],
+        ['SECRET_SHOWN_ONCE', there.body.id],
+      ],
+    )
+  })
+
+for (const backend of backends())
+  test(`what is kept of a request under a key tells nothing of its body without the key (${backend.name})`, {
+    skip: backend.skip,
+  }, async () => {
+    await using system = await backend.start()
+    const key = (name: string) => createHash('sha256').update(name).digest('hex')
+    const url = system.databaseUrl ?? `sqlite:${path.join(system.folder, 'data/writ.db')}`
+    await using db = await attachDatabase({ url }).then((one) => ({ one, [Symbol.asyncDispose]: () => one.close() }))
+    const kept = (name: string) =>
+      inProject(INSTANCE, () =>
+        db.one.read((tx) =>
+          tx.sql<{ body_sha256: string }>('select body_sha256 from idempotency where route = ?1 and key = ?2', [
+            'auth.register',
+            key(name),
+          ]),
+        ),
+      )
+    const { invite } = (await system.admin.post<{ invite: string }>('/invites', {})).body
+    const body = { username: 'eve', email: 'eve@example.com', password: 'a password of eve', invite }
+    const register = () =>
+      system.anonymous.post<Reply>('/auth/register', body, { headers: { 'idempotency-key': 'k-1' } })
+    const made = await register()
+    assert.equal(made.status, 200, JSON.stringify(made.body))
+    const guessed = createHash('sha256')
+      .update(JSON.stringify([{}, {}, body]))
+      .digest('hex')
+    const [row] = await kept('k-1')
+    assert.ok(row)
+    assert.notEqual(row.body_sha256, guessed)
+    // Of a version that kept the digest of the body alone.
+    await inProject(INSTANCE, () =>
+      db.one.write((tx) => tx.sql('update idempotency set body_sha256 = ?1 where key = ?2', [guessed, key('k-1')])),
+    )
+    const again = await register()
+    assert.deepEqual([again.headers.get('idempotency-replayed'), again.body.id], ['true', made.body.id])
   })

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { backends } from '../backends.ts'
-import type { TestSystem } from '../test-system.ts'
+import { TestSystem } from '../test-system.ts'
 
 /** How many of each there are. */
 const MADE = 5
@@ -114,3 +114,16 @@ for (const backend of backends())
         assert.equal(part.headers.get('x-total-count'), String(keys.length))
       })
   })
+
+test('a place in a list of one project is none in that of another', async () => {
+  await using system = await TestSystem.start()
+  const { admin } = system
+  await admin.post('/projects', { slug: 'site-2', name: 'Site 2' })
+  const ask = (cursor: string, project: string) =>
+    admin.get<Page & { code?: string }>(`/members?limit=1&cursor=${encodeURIComponent(cursor)}`, {
+      headers: { 'x-project': project },
+    })
+  const next = (await ask('', 'default')).body.next_cursor!
+  assert.equal((await ask(next, 'default')).status, 200)
+  assert.equal((await ask(next, 'site-2')).body.code, 'CURSOR_INVALID')
+})

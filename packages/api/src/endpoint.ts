@@ -15,6 +15,8 @@ export interface Endpoint {
   readonly path: string
   readonly root?: true
   readonly access: Access
+  /** Of the account itself: refused to API tokens, whose roles and scopes are of a project. */
+  readonly personal?: true
   readonly summary: string
   readonly description: string
   readonly tag: string

@@ -22,11 +22,14 @@ const common = (e: Endpoint): ErrorCode[] => [
         'PASSWORD_CHANGE_REQUIRED',
         'CSRF_FAILED',
         'TOKEN_IP_NOT_ALLOWED',
+        // Also where no project is asked about: a token that names another one than its own is refused everywhere.
+        'TOKEN_FOREIGN_PROJECT',
         'SCOPE_NOT_ALLOWED',
       ] as const)),
   ...(e.access === 'member'
-    ? (['NOT_A_MEMBER', 'ROLE_NOT_ALLOWED', 'ADMIN_REQUIRED', 'PROJECT_NOT_FOUND', 'TOKEN_FOREIGN_PROJECT'] as const)
+    ? (['NOT_A_MEMBER', 'ROLE_NOT_ALLOWED', 'ADMIN_REQUIRED', 'PROJECT_NOT_FOUND'] as const)
     : []),
+  ...(e.personal ? (['SESSION_REQUIRED'] as const) : []),
   ...(e.needsLog ? (['LOG_BEHIND'] as const) : []),
   ...(e.access === 'instance' ? (['INSTANCE_ADMIN_REQUIRED'] as const) : []),
   ...(e.versioned && e.method !== 'GET' ? (['VERSION_DIFFERS'] as const) : []),

@@ -104,7 +104,7 @@ import { serveConsole } from './platform/http/console.ts'
 import { createCursors } from './platform/http/cursor.ts'
 import { serveDocs } from './platform/http/docs.ts'
 import { type Mounting, mount } from './platform/http/mount.ts'
-import { createHttpServer } from './platform/http/server.ts'
+import { createGate, createHttpServer } from './platform/http/server.ts'
 import { serveMetrics, serveSystem } from './platform/http/system.ts'
 import { lockDataDir } from './platform/lock.ts'
 import type { Logger } from './platform/log.ts'
@@ -401,6 +401,7 @@ export async function openApp(on: {
   const streams = new AbortController()
   const open = new Set<Promise<void>>()
 
+  const mayConnect = createGate(httpOn.settings)
   const watching = {
     db,
     clock,
@@ -410,6 +411,7 @@ export async function openApp(on: {
     heartbeatMs: config.streamHeartbeatSeconds * 1_000,
     publicUrl: config.publicUrl,
     async recheck(request: FastifyRequest) {
+      if (!mayConnect(request.clientIp)) throw new AppError('IP_NOT_ALLOWED')
       // Set by `mount` for each of its routes.
       const { id, endpoint } = request.routeOptions.config as { id: string; endpoint: Endpoint }
       const caller = await identity.authenticate(id, endpoint, request)

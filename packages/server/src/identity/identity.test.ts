@@ -148,6 +148,23 @@ function exercise(
       assert.equal(found.body.length, 1)
     })
 
+    test('an invitation counts as long as whoever gave it may invite', async () => {
+      const host = await app.person(admin, 'host', 'admin')
+      const { invite } = (await app.call('POST', '/invites', { token: host.token, body: { role: 'ops' } })).body
+      const register = () =>
+        app.call('POST', '/auth/register', {
+          body: { username: 'again', email: 'again@example.com', password: PASSWORD, invite },
+        })
+      await app.call('PUT', `/members/${host.number}`, { token: admin, body: { role: 'ops' } })
+      assert.equal((await register()).body.code, 'INVITE_INVALID')
+      await app.call('PUT', `/members/${host.number}`, { token: admin, body: { role: 'admin' } })
+      await app.call('PATCH', `/users/${host.number}`, { token: admin, body: { is_active: false } })
+      assert.equal((await register()).body.code, 'INVITE_INVALID')
+      await app.call('PATCH', `/users/${host.number}`, { token: admin, body: { is_active: true } })
+      assert.equal((await register()).status, 200)
+      await app.call('PUT', `/members/${host.number}`, { token: admin, body: { role: 'employee' } })
+    })
+
     test('logging out ends the session at once', async () => {
       const token = await app.login(ADMIN.username, ADMIN.password)
       assert.equal((await app.call('POST', '/auth/logout', { token })).status, 204)
@@ -246,6 +263,28 @@ function exercise(
       assert.equal((await app.call('GET', '/members', { token })).status, 401)
     })
 
+    test('an API token changes nothing of the account behind it', async () => {
+      const uma = await app.person(admin, 'uma', 'dev')
+      const made = await app.call('POST', '/tokens', { token: uma.token, body: { name: 't', role: 'employee' } })
+      const { token } = made.body
+      const [session] = (await app.call<Seen[]>('GET', '/auth/sessions', { token: uma.token })).body
+      const asked = [
+        await app.call('POST', '/auth/totp', { token }),
+        await app.call('POST', '/auth/totp/confirm', { token, body: { code: '123456' } }),
+        await app.call('POST', '/auth/totp/off', { token, body: { code: '123456' } }),
+        await app.call('POST', '/auth/password', {
+          token,
+          body: { current_password: PASSWORD, new_password: 'another horse battery' },
+        }),
+        await app.call('DELETE', `/auth/sessions/${session!.id}`, { token }),
+      ]
+      assert.deepEqual(
+        asked.map(({ body }) => body.code),
+        Array.from({ length: 5 }, () => 'SESSION_REQUIRED'),
+      )
+      await app.login('uma', PASSWORD)
+    })
+
     test('a token makes none that outlives it, or that works from elsewhere', async () => {
       const lea = await app.person(admin, 'lea', 'dev')
       const make = async (token: string, body: object) => (await app.call('POST', '/tokens', { token, body })).body
@@ -280,6 +319,45 @@ function exercise(
       const next = (await rotate(own.token, own)).body
       assert.deepEqual([next.expires_at, next.ip_ranges], [inAnHour, own.ip_ranges])
       assert.equal((await rotate(lea.token, free)).status, 201)
+    })
+
+    test('a token that is revoked while it makes another makes none', async () => {
+      const rea = await app.person(admin, 'rea', 'dev')
+      const make = (token: string) => app.call('POST', '/tokens', { token, body: { name: 't' } })
+      const parent = (await make(rea.token)).body
+      const [revoked, ...made] = await Promise.all([
+        app.call('DELETE', `/tokens/${parent.id}`, { token: rea.token }),
+        ...Array.from({ length: 5 }, () => make(parent.token)),
+      ])
+      assert.equal(revoked.status, 204)
+      const project = (await app.call('GET', '/projects/default', { token: admin })).body.id
+      // Whoever looks for what it made, when it is revoked, finds all of it.
+      const events = (await app.events(project)).filter((event) => /^token\./.test(event.event_type))
+      const end = events.findIndex((event) => event.event_type === 'token.revoked' && event.resource_id === parent.id)
+      const later = events.slice(end + 1).filter((event) => event.event_type === 'token.created')
+      assert.deepEqual(later, [])
+      assert.ok(made.every(({ status }) => status === 201 || status === 401))
+    })
+
+    test('whoever is deactivated while they hand out rights hands out none', async () => {
+      const max = await app.person(admin, 'max', 'admin')
+      const late = (path: string, body: object) => app.call('POST', path, { token: max.token, body })
+      const [out, ...made] = await Promise.all([
+        app.call('PATCH', `/users/${max.number}`, { token: admin, body: { is_active: false } }),
+        late('/users', { username: 'late.user', password: PASSWORD, role: 'admin' }),
+        late('/tokens', { name: 'late token' }),
+        late('/invites', { role: 'admin' }),
+        app.call('PUT', `/members/${max.number}`, { token: max.token, body: { role: 'ops' } }),
+      ])
+      assert.equal(out.status, 200)
+      const instance = await app.events()
+      const end = instance.findIndex(
+        ({ event_type, resource_id }) => event_type === 'user.updated' && resource_id === max.id,
+      )
+      const later = instance.slice(end + 1).filter((event) => /^(user|invite)\.created$/.test(event.event_type))
+      assert.deepEqual(later, [])
+      for (const { status, body } of made)
+        assert.ok(status < 300 || body.code === 'USER_INACTIVE', JSON.stringify(body))
     })
 
     test('a token never has more than its owner has now', async () => {

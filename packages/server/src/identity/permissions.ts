@@ -226,11 +226,13 @@ export const permissionsOf = (role: Role | null, scopes: readonly string[] | nul
         .map(([id]) => id)
 
 /** Refuses a caller whom this endpoint does not admit; `mount` calls it before a byte of the body is read. */
-export function authorize(id: string, endpoint: Pick<Endpoint, 'access'>, caller: Caller): void {
+export function authorize(id: string, endpoint: Pick<Endpoint, 'access' | 'personal'>, caller: Caller): void {
   const access: Access = endpoint.access
   if (access === 'public') return
   if (caller.userId === null) throw new AppError('NOT_AUTHENTICATED', {}, { headers: { 'www-authenticate': 'Bearer' } })
   if (caller.scopes !== null && !coversScope(caller.scopes, id)) throw new AppError('SCOPE_NOT_ALLOWED', { scope: id })
+  // Whoever finds one could lock its owner out of the account with a second factor of their own.
+  if (endpoint.personal && caller.tokenId !== null) throw new AppError('SESSION_REQUIRED')
   if (access === 'user') return
   if (access === 'instance') {
     if (!caller.isInstanceAdmin) throw new AppError('INSTANCE_ADMIN_REQUIRED')

@@ -11,6 +11,7 @@ import type { Identity } from './identity.ts'
 import { changeRole, removeMember } from './members.ts'
 import { asksAlike, parsePolicy, policyDigest, policyText, unsatisfiable } from './policy.ts'
 import { createProject, loadLogOrigin, openProjectLog } from './projects.ts'
+import { mustStillStand } from './standing.ts'
 import { findInView } from './store.ts'
 import {
   countMembers,
@@ -105,6 +106,8 @@ export const projectsHandlers = (identity: Identity, attest: Attest) =>
 
     async setMember(ask) {
       return ask.change(async (tx) => {
+        await lockProjects(tx, [tx.project])
+        await mustStillStand(tx, ask.caller)
         const user = await findInView(tx, tx.project, ask.params.id)
         if (!user) throw new AppError('USER_NOT_FOUND')
         return showMember(await changeRole(tx, ask.caller, user, ask.body.role))

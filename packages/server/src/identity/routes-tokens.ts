@@ -11,11 +11,13 @@ import { type Caller, personOf } from './caller.ts'
 import { isConfigured } from './configured.ts'
 import type { Identity } from './identity.ts'
 import { coversScope, faultOfScope, mayLend } from './permissions.ts'
+import { mustStillStand } from './standing.ts'
 import {
   countTokens,
   findToken,
   insertToken,
   listTokens,
+  lockToken,
   revokeToken,
   shortenToken,
   type TokenRow,
@@ -53,6 +55,7 @@ export const tokensHandlers = (_identity: Identity) =>
       }
       mustLend(caller, role, scopes)
       return ask.change(async (tx) => {
+        await mustStillStand(tx, caller)
         const own = await lender(tx, caller)
         if (own && body.expires_at !== undefined && expiresAt > own.expires_at)
           throw invalidField(
@@ -79,6 +82,7 @@ export const tokensHandlers = (_identity: Identity) =>
     async rotate(ask) {
       const { caller, params } = ask
       return ask.change(async (tx) => {
+        await mustStillStand(tx, caller)
         const old = await findToken(tx, params.id)
         // Nobody gets a token that speaks for somebody else, an admin neither.
         const usable = old && old.user_id === personOf(caller) && old.revoked_at === null && old.expires_at > caller.at
@@ -129,9 +133,17 @@ function mustLend(caller: Caller, role: TokenRow['role'], scopes: readonly strin
   for (const scope of missing) if (!coversScope(own, scope)) throw new AppError('SCOPE_NOT_ALLOWED', { scope })
 }
 
-/** The token that asks, whose time and addresses are all that it can give; undefined for a person, who has both without end. */
-const lender = (tx: Tx, caller: Caller): Promise<TokenRow | undefined> =>
-  caller.tokenId === null ? Promise.resolve(undefined) : findToken(tx, caller.tokenId)
+/**
+ * The token that asks, whose time and addresses are all that it can give; undefined for a person, who has both without end. Throws
+ * CREDENTIALS_INVALID for one that was revoked since the request came: whoever revoked it has looked through what it made.
+ */
+async function lender(tx: Tx, caller: Caller): Promise<TokenRow | undefined> {
+  if (caller.tokenId === null) return undefined
+  const own = await lockToken(tx, caller.tokenId)
+  if (own?.revoked_at !== null)
+    throw new AppError('CREDENTIALS_INVALID', {}, { headers: { 'www-authenticate': 'Bearer' } })
+  return own
+}
 
 const endingWith = (own: TokenRow | undefined, expiresAt: number): number =>
   Math.min(expiresAt, own?.expires_at ?? Number.POSITIVE_INFINITY)

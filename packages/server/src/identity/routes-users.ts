@@ -11,6 +11,7 @@ import { type Caller, personOf } from './caller.ts'
 import type { Identity } from './identity.ts'
 import { changeRole, mayChangeRole } from './members.ts'
 import { checkPassword, oneTimePassword } from './password.ts'
+import { mustStillStand } from './standing.ts'
 import { countUsers, findInView, listUsers, revokeSessions, type UserInView, updateUser } from './store.ts'
 import {
   countAdmins,
@@ -55,8 +56,9 @@ export const usersHandlers = (identity: Identity) =>
       const passwordHash = await identity.passwords.hash(body.password ?? oneTime!)
       const project = { id: projectOf(caller), slug: caller.projectSlug ?? '' }
       const user = await refusingTaken(() =>
-        ask.instance.change(async (tx) =>
-          showUser(
+        ask.instance.change(async (tx) => {
+          await mustStillStand(tx, caller)
+          return showUser(
             await createAccount(tx, caller.at, caller, {
               username: body.username,
               email: body.email ?? null,
@@ -66,8 +68,8 @@ export const usersHandlers = (identity: Identity) =>
               project,
               mustChangePassword: oneTime !== undefined,
             }),
-          ),
-        ),
+          )
+        }),
       )
       await announceMember(identity.db, project.id, caller.at, caller, user)
       return oneTime === undefined ? user : { ...user, one_time_password: oneTime }
@@ -90,7 +92,12 @@ export const usersHandlers = (identity: Identity) =>
         if (target.is_active === 1 && (account.is_active === false || account.is_instance_admin === false))
           await alarmWhereLost(identity, caller, target, account.is_active === false)
       }
-      if (moves) await ask.change((tx) => changeRole(tx, caller, target, role))
+      if (moves)
+        await ask.change(async (tx) => {
+          // Not of whoever gives up their own account with it.
+          if (Object.keys(account).length === 0) await mustStillStand(tx, caller)
+          return changeRole(tx, caller, target, role)
+        })
       return showUser(await ask.read((tx) => mustSee(tx, caller, target.id)))
     },
 
@@ -101,6 +108,7 @@ export const usersHandlers = (identity: Identity) =>
       const oneTime = oneTimePassword()
       const passwordHash = await identity.passwords.hash(oneTime)
       return ask.instance.change(async (tx) => {
+        await mustStillStand(tx, caller)
         await updateUser(
           tx,
           target.id,
@@ -154,6 +162,7 @@ export const usersHandlers = (identity: Identity) =>
         revoked_at: null,
       }
       return ask.instance.change(async (tx) => {
+        await mustStillStand(tx, caller)
         await insertInvite(tx, invite)
         await append(tx, caller.at, caller, {
           type: 'invite.created',
@@ -206,6 +215,7 @@ async function mustRule(ask: Pick<Ask<typeof usersApi.update, Caller>, 'caller' 
 type AccountChange = Omit<BodyOf<typeof usersApi.update>, 'role'>
 
 async function changeAccount(tx: Tx, caller: Caller, id: string, change: AccountChange): Promise<void> {
+  await mustStillStand(tx, caller)
   const memberships = await listMemberships(tx, id)
   const administers = memberships.filter((m) => m.role === 'admin').map((m) => m.project_id)
   const leaves = change.is_active === false

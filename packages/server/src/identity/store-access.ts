@@ -88,13 +88,17 @@ export interface Standing {
   readonly project_slug: string
 }
 
-/** Where a person stands in the project of `tx` now. */
-export async function findStanding(tx: Tx, userId: string): Promise<Standing | undefined> {
+/** Where a person stands in a project now, that of `tx` if none is named. */
+export async function findStanding(
+  tx: Tx,
+  userId: string,
+  project: string = tx.project,
+): Promise<Standing | undefined> {
   const [found] = await tx.sql<Standing>(
     `select u.number, u.username, u.is_active, u.is_instance_admin, m.role, p.slug as project_slug
      from users u join projects p on p.id = ?1 left join memberships m on m.project_id = p.id and m.user_id = u.id
      where u.id = ?2`,
-    [tx.project, userId],
+    [project, userId],
   )
   return found
 }

@@ -288,21 +288,27 @@ export const listInvites = (tx: Tx, project: string, page: ListPart): Promise<In
 export const countInvites = (tx: Tx, project: string): Promise<number> =>
   countOf(tx.db.selectFrom('invites').where('project_id', '=', project))
 
+/** Whose invitation counts: as a token lends no more than its owner has now, nobody lets people in who could not any more. */
+const MAY_STILL_INVITE = `exists (select 1 from users u
+    left join memberships m on m.user_id = u.id and m.project_id = invites.project_id
+    where u.id = invites.created_by_id and u.is_active = 1 and (u.is_instance_admin = 1 or m.role = 'admin'))`
+
+/** An invitation whose maker may still invite. */
 export async function findInvite(db: Lookup, codeHash: string): Promise<InviteRow | undefined> {
-  return (await db.lookup<InviteRow>('select * from invites where code_hash = ?1', [codeHash]))[0]
+  const rows = await db.lookup<InviteRow>(`select * from invites where code_hash = ?1 and ${MAY_STILL_INVITE}`, [
+    codeHash,
+  ])
+  return rows[0]
 }
 
-/** Uses an invitation up. False if it is used, revoked or expired by now. */
+/** Uses an invitation up. False if it is used, revoked or expired by now, or its maker may not invite any more. */
 export async function takeInvite(tx: Tx, id: string, userId: string, now: number): Promise<boolean> {
-  const done = await tx.db
-    .updateTable('invites')
-    .set({ used_at: now, used_by_id: userId })
-    .where('id', '=', id)
-    .where('used_at', 'is', null)
-    .where('revoked_at', 'is', null)
-    .where('expires_at', '>', now)
-    .executeTakeFirst()
-  return done.numUpdatedRows === 1n
+  const taken = await tx.sql(
+    `update invites set used_at = ?1, used_by_id = ?2
+     where id = ?3 and used_at is null and revoked_at is null and expires_at > ?1 and ${MAY_STILL_INVITE} returning id`,
+    [now, userId, id],
+  )
+  return taken.length === 1
 }
 
 /** False if there is none in this project that could still be used. */

@@ -1,5 +1,5 @@
 import type { Selectable } from 'kysely'
-import { byId, countOf, type ListPart, type Tx } from '../platform/db/index.ts'
+import { byId, countOf, forUpdate, type ListPart, type Tx } from '../platform/db/index.ts'
 import type { TokensTable } from '../platform/db/tables.ts'
 
 // API tokens of the project in context. The table has no tenant policy, because a token is found before its project is
@@ -35,6 +35,15 @@ export function findToken(tx: Tx, id: string): Promise<TokenRow | undefined> {
     .where('project_id', '=', tx.project)
     .where('id', '=', id)
     .executeTakeFirst()
+}
+
+/** As `findToken`, with the row locked until commit: a revocation comes before what the token does, or after it. */
+export async function lockToken(tx: Tx, id: string): Promise<TokenRow | undefined> {
+  const rows = await tx.sql<TokenRow>(`select * from tokens where project_id = ?1 and id = ?2 ${forUpdate(tx)}`, [
+    tx.project,
+    id,
+  ])
+  return rows[0]
 }
 
 /** False if it was revoked already. */

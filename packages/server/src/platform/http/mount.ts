@@ -191,27 +191,32 @@ async function respond<C extends Asking>(
   reply: FastifyReply,
   on: Mounting<C>,
 ) {
-  const key = endpoint.method === 'POST' && !endpoint.unrecorded ? keyOf(request) : undefined
-  if (key === undefined) return handle(new RequestAsk(caller, request, reply, on, endpoint, null))
-  const asked: RequestKey = { principal: caller.principal, route: id, key, bodySha256: digestOf(endpoint, request) }
+  const given = endpoint.method === 'POST' && !endpoint.unrecorded ? keyOf(request) : undefined
+  if (given === undefined) return handle(new RequestAsk(caller, request, reply, on, endpoint, null))
+  // Only ever compared, so nothing of what a client put into it has to be kept.
+  const key = hash('sha256', given, 'hex')
+  const asked = { principal: caller.principal, route: id, key, bodySha256: digestOf(endpoint, request, given) }
   const flight = [caller.project, asked.principal, asked.route, asked.key].join('\n')
   if (inFlight.has(flight)) throw new AppError('IDEMPOTENCY_IN_FLIGHT', {}, { headers: { 'retry-after': '1' } })
   inFlight.add(flight)
   try {
-    const before = await recallAnswer(on.db, caller.project, asked)
+    const before = await recallAnswer(on.db, caller.project, asked, endpoint)
     const ask = new RequestAsk(caller, request, reply, on, endpoint, asked)
     const again = (kept: unknown) => on.resume?.[id]?.(ask, kept) ?? kept
-    if (before)
-      return again(
-        replay(before, endpoint.upload ? withContents(asked, await contentsOf(request)) : asked, endpoint, reply),
-      )
+    if (before) {
+      const contents = endpoint.upload ? await contentsOf(request) : undefined
+      const whole = (one: RequestKey) => (contents === undefined ? one : withContents(one, contents))
+      // Kept by a version that made digests of the request alone.
+      const former = whole({ ...asked, bodySha256: digestOf(endpoint, request) })
+      return again(replay(before, before.body_sha256 === former.bodySha256 ? former : whole(asked), endpoint, reply))
+    }
     try {
       return await handle(ask)
     } catch (error) {
       // A rival in another process won the key: its answer is ours.
       const won =
         error instanceof UniqueViolation && error.index.includes('idempotency')
-          ? await recallAnswer(on.db, caller.project, asked)
+          ? await recallAnswer(on.db, caller.project, asked, endpoint)
           : undefined
       if (!won) throw error
       return again(replay(won, ask.key ?? asked, endpoint, reply))
@@ -225,13 +230,17 @@ function keyOf(request: FastifyRequest): string | undefined {
   const key = request.headers['idempotency-key']
   if (key === undefined) return undefined
   if (typeof key !== 'string' || !/^[\x21-\x7e]{1,200}$/.test(key)) throw new AppError('IDEMPOTENCY_KEY_INVALID')
-  // Only ever compared, so nothing of what a client put into it has to be kept.
-  return hash('sha256', key, 'hex')
+  return key
 }
 
-function digestOf(endpoint: Endpoint, request: FastifyRequest): string {
+/**
+ * Of a request, together with its key, which is kept nowhere: there are passwords in bodies, and whoever has the rows could find out one
+ * from a digest of nothing else, a thousand million guesses a second.
+ */
+function digestOf(endpoint: Endpoint, request: FastifyRequest, key?: string): string {
   const body = endpoint.upload ? null : (request.body ?? null)
-  return hash('sha256', JSON.stringify([request.params, request.query, body]), 'hex')
+  const text = JSON.stringify([request.params, request.query, body])
+  return hash('sha256', key === undefined ? text : `${key}\n${text}`, 'hex')
 }
 
 /** The bytes of an upload are known only when they were read; then they are part of what was asked. */
@@ -251,13 +260,28 @@ async function contentsOf(request: FastifyRequest): Promise<string> {
   return contentsText(file.filename, digest.digest('hex'))
 }
 
-async function recallAnswer(db: Database, project: string | null, asked: RequestKey): Promise<Remembered | undefined> {
+async function recallAnswer(
+  db: Database,
+  project: string | null,
+  asked: RequestKey,
+  endpoint: Endpoint,
+): Promise<Remembered | undefined> {
   for (const fence of project === null ? [INSTANCE] : [project, INSTANCE]) {
-    const found = await inProject(fence, () => db.read((tx) => recall(tx, asked)))
+    const key = keyWithin(fence, project, asked, endpoint)
+    const found = await inProject(fence, () => db.read((tx) => recall(tx, key)))
     if (found) return found
   }
   return undefined
 }
+
+/**
+ * What is asked of a project and changes the instance (an account, an invitation) is remembered among what is the instance's, under a key
+ * that is the project's: the same key in another project is another request.
+ */
+const keyWithin = (fence: string, project: string | null, asked: RequestKey, { access }: Endpoint): RequestKey =>
+  fence === INSTANCE && access === 'member' && project !== null
+    ? { ...asked, key: hash('sha256', `${project}\n${asked.key}`, 'hex') }
+    : asked
 
 function replay(before: Remembered, asked: RequestKey, endpoint: Endpoint, reply: FastifyReply): unknown {
   if (before.body_sha256 !== asked.bodySha256) throw new AppError('IDEMPOTENCY_MISMATCH')
@@ -344,7 +368,10 @@ class RequestAsk<C extends Asking> implements Ask<Endpoint, C> {
     return inProject(fence, () =>
       db.write(async (tx) => {
         const answer = await work(tx)
-        if (this.key) await remember(tx, clock.now(), [{ ...this.key, ...answerOf(this.#endpoint, answer) }])
+        if (this.key) {
+          const key = keyWithin(fence, this.caller.project, this.key, this.#endpoint)
+          await remember(tx, clock.now(), [{ ...key, ...answerOf(this.#endpoint, answer) }])
+        }
         return answer
       }),
     )
@@ -366,7 +393,8 @@ class RequestAsk<C extends Asking> implements Ask<Endpoint, C> {
   isRepeatOf(left: RequestMark | null | undefined): boolean {
     const { mark } = this
     if (!mark || !left || left.request !== mark.request) return false
-    if (left.body !== mark.body) throw new AppError('IDEMPOTENCY_MISMATCH')
+    if (left.body !== mark.body && left.body !== digestOf(this.#endpoint, this.request))
+      throw new AppError('IDEMPOTENCY_MISMATCH')
     this.reply.header('idempotency-replayed', 'true')
     return true
   }
@@ -396,7 +424,8 @@ class RequestAsk<C extends Asking> implements Ask<Endpoint, C> {
     const { cursors } = this.#on
     const query = request.query as { skip?: number; limit?: number; cursor?: string } & Record<string, unknown>
     const { skip = 0, limit = 100, cursor, ...filters } = query
-    const of = `${request.routeOptions.url}\n${JSON.stringify(filters)}\n${this.caller.principal}`
+    const whose = list.ofInstance ? this.caller.principal : `${this.caller.principal}\n${this.caller.project}`
+    const of = `${request.routeOptions.url}\n${JSON.stringify(filters)}\n${whose}`
     const after = cursor ? cursors.read(of, cursor) : undefined
     return (list.ofInstance ? this.instance : this).read(async (tx) => {
       if (cursor === undefined) {

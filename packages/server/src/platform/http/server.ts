@@ -283,7 +283,7 @@ function nulIn(request: FastifyRequest): AppError | undefined {
 }
 
 /** Whether an address may connect, as the setting says at that moment. */
-function createGate(settings: Pick<HttpSettings, 'allowedIps'>): (address: string) => boolean {
+export function createGate(settings: Pick<HttpSettings, 'allowedIps'>): (address: string) => boolean {
   let of: HttpSettings['allowedIps'] = '*'
   let set: ReturnType<typeof createAddressSet> | null = null
   return (address) => {
