@@ -690,6 +690,12 @@ for (const backend of backends()) {
       receiver.answer = () => ({ status: 204 })
       ok(await dispatch(), 201)
       await told(3)
+      // It is what tasks name: no other address can be put in its place.
+      for (const change of [{ url: `${receiver.url}/other` }, { events: ['*'] }, { handlers: [] }, { ordered: true }]) {
+        const other = await admin.patch<{ code: string; errors: { path: string }[] }>(`/webhooks/${id}`, change)
+        assert.equal(other.body.code, 'VALIDATION_FAILED')
+        assert.equal(other.body.errors[0]!.path, `body.${Object.keys(change)[0]}`)
+      }
       // What a person stopped no dispatch starts again.
       const alone = await admin.patch<{ code: string }>(`/webhooks/${id}`, { reason: 'it is theirs no more' })
       assert.deepEqual([alone.status, alone.body.code], [422, 'VALIDATION_FAILED'])
