@@ -104,8 +104,8 @@ function createPlayer(system: TestSystem, ann: Person, way: Way) {
     const behind =
       typeof from === 'number' ? (log.at(-1 - (from % Math.max(1, log.length)))?.sequence ?? '0') : undefined
     const person = who === 'admin' ? admin : employee
-    // Who goes on with the client from now on is told no place before the first event.
-    const now = kind === 'client' ? books[project].end : undefined
+    // These are told no place before the first event.
+    const now = kind === 'client' || kind === 'pages' ? books[project].end : undefined
     const on = { url: way.url, slug: SLUGS[project], token: person.token }
     watchers.push(startWatcher(on, { kind, who, project, types, from: from === 'start' ? '0' : (behind ?? now) }))
   }

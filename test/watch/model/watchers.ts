@@ -108,7 +108,9 @@ export function startWatcher(on: Going, what: Pick<Watcher, 'kind' | 'who' | 'ty
     },
     async socket() {
       const url = `${on.url.replace('http', 'ws')}/api/v1/ws?${query(true)}`
-      const own = new WebSocket(url, { headers: await headers() })
+      const sent = { headers: await headers() }
+      if (leaving.signal.aborted) return
+      const own = new WebSocket(url, sent)
       socket = own
       if (what.from !== undefined || last !== undefined) marks.push({ again: true })
       leaving.signal.addEventListener('abort', () => own.terminate())
