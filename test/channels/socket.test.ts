@@ -212,3 +212,14 @@ test('a server that stops says so', async () => {
   assert.equal((await listener.closed).code, 1001)
   assert.equal(heard(listener, 'connection:status').at(-1)!.status, 'disconnected')
 })
+
+test('a server that stops waits for no socket whose client has gone to sleep', async () => {
+  await using system = await sqlite.start({ env: { WRIT_SHUTDOWN_GRACE_SECONDS: '5' } })
+  await using asleep = await listen(system, system.admin)
+  await using listener = await listen(system, system.admin)
+  await until('both are greeted', async () => [asleep, listener].every(({ messages }) => messages.length > 0))
+  asleep.socket.pause()
+  await system.stop()
+  assert.equal((await listener.closed).code, 1001)
+  assert.doesNotMatch(system.log(), /within the grace are cut off/)
+})

@@ -596,6 +596,34 @@ for (const backend of backends()) {
     }
   })
 
+  test(`of an address what is secret is not shown when its receiver says it back (${backend.name})`, on, async () => {
+    await using receiver = await startReceiver()
+    await using system = await backend.start()
+    receiver.answer = ({ path, headers }) => ({
+      status: 404,
+      body: `Cannot POST ${path} (${path.split(/[/=]/).at(-1)}, ${headers.authorization?.split(' ').at(-1)})`,
+    })
+    const chat = await addWebhook(system, {
+      url: `${receiver.url}/T012/canary-in-the-path`,
+      format: 'slack',
+      headers: { authorization: 'Bearer canary-in-header' },
+    })
+    const other = await addWebhook(system, { url: `${receiver.url}?token=canary-in-the-query` })
+    await openTicket(system, 'Canary')
+    await until('both were tried', async () =>
+      (await Promise.all([chat, other].map(({ id }) => deliveriesOf(system, id)))).every(
+        ([delivery]) => delivery?.attempts.length === 1,
+      ),
+    )
+    const answers = await Promise.all(
+      [chat, other].map(async ({ id }) => (await deliveriesOf(system, id))[0]!.attempts[0]!.answer),
+    )
+    assert.deepEqual(answers, [
+      'Cannot POST [redacted] ([redacted], [redacted])',
+      'Cannot POST /hook[redacted] ([redacted], undefined)',
+    ])
+  })
+
   test(`what was erased is not sent again, not even by a replay (${backend.name})`, on, async () => {
     await using receiver = await startReceiver()
     await using system = await backend.start()
@@ -662,6 +690,12 @@ for (const backend of backends()) {
       receiver.answer = () => ({ status: 204 })
       ok(await dispatch(), 201)
       await told(3)
+      // It is what tasks name: no other address can be put in its place.
+      for (const change of [{ url: `${receiver.url}/other` }, { events: ['*'] }, { handlers: [] }, { ordered: true }]) {
+        const other = await admin.patch<{ code: string; errors: { path: string }[] }>(`/webhooks/${id}`, change)
+        assert.equal(other.body.code, 'VALIDATION_FAILED')
+        assert.equal(other.body.errors[0]!.path, `body.${Object.keys(change)[0]}`)
+      }
       // What a person stopped no dispatch starts again.
       const alone = await admin.patch<{ code: string }>(`/webhooks/${id}`, { reason: 'it is theirs no more' })
       assert.deepEqual([alone.status, alone.body.code], [422, 'VALIDATION_FAILED'])

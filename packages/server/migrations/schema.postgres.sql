@@ -1040,6 +1040,7 @@ CREATE TABLE public.webhooks (
     ordered smallint DEFAULT 0 NOT NULL,
     handlers text DEFAULT '[]'::text NOT NULL,
     disabled_by_id text,
+    earlier text,
     CONSTRAINT webhooks_callback_check CHECK ((callback = ANY (ARRAY['event'::text, 'dispatch'::text]))),
     CONSTRAINT webhooks_format_check CHECK ((format = ANY (ARRAY['cloudevents'::text, 'slack'::text, 'feishu'::text, 'email'::text]))),
     CONSTRAINT webhooks_ordered_check CHECK ((ordered = ANY (ARRAY[0, 1]))),

@@ -860,7 +860,7 @@ create table webhooks (
   failing_since integer,
   created_by_id text not null references users (id),
   created_at integer not null,
-  updated_at integer not null, callback text check (callback in ('event', 'dispatch')), url_mac text, ordered integer not null default 0 check (ordered in (0, 1)), handlers text not null default '[]', disabled_by_id text,
+  updated_at integer not null, callback text check (callback in ('event', 'dispatch')), url_mac text, ordered integer not null default 0 check (ordered in (0, 1)), handlers text not null default '[]', disabled_by_id text, earlier text,
   primary key (project_id, id)
 ) strict;
 

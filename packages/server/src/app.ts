@@ -648,6 +648,8 @@ export async function openApp(on: {
       workers.stop()
       // Each socket is told that the server stops; one that does not listen is not waited for.
       await Promise.race([Promise.allSettled(open), sleep(1_000, undefined, { ref: false })])
+      // Whoever has not said goodbye by now, a laptop that sleeps, would be waited for half a minute.
+      for (const socket of http.websocketServer.clients) socket.terminate()
       const cut = setTimeout(
         () => {
           log.warn('requests that were not over within the grace are cut off')

@@ -77,6 +77,8 @@ function outcomeOf({ answer, format }: Hook): Pick<Attempt, 'status' | 'error'> 
       return { status: null, error: 'DESTINATION_REFUSED' }
     case 'gone':
       return { status: 410, error: 'HTTP_410' }
+    case 'upgrades':
+      return { status: 101, error: 'HTTP_101' }
     case 'refuses':
       if (format === 'slack') return { status: 200, error: 'SLACK_CHANNEL_NOT_FOUND' }
       return format === 'feishu' ? { status: 200, error: 'FEISHU_19021' } : { status: 200, error: null }

@@ -131,6 +131,8 @@ function createPlayer(system: TestSystem, receivers: Receivers) {
       ...(preview ? { preview } : {}),
     })
     if (Object.keys(filter).length === 0) return expect(answer, 'REPLAY_UNFILTERED')
+    const isReversed = sinceAgo !== undefined && untilAgo !== undefined && untilAgo > sinceAgo
+    if (isReversed) return expect(answer, 'VALIDATION_FAILED')
     if (!preview && hook.state !== 'active') return expect(answer, 'WEBHOOK_NOT_ACTIVE')
     const taken = book.taken(hook, filter, now)
     assert.deepEqual(

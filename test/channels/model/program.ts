@@ -21,6 +21,7 @@ export const ANSWERS = [
   'turns',
   'refuses',
   'gone',
+  'upgrades',
 ] as const
 export type Answer = (typeof ANSWERS)[number]
 

@@ -80,6 +80,11 @@ function give(response: ServerResponse, path: string, format: Format, answer: An
       return void say(307, { location: '/elsewhere' })
     case 'turns':
       return void say(307, { location: path })
+    case 'upgrades':
+      // And then says nothing, and keeps the connection.
+      return void response.socket!.write(
+        'HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: other\r\n\r\n',
+      )
     case 'drops':
       return void response.destroy()
     case 'cuts':

@@ -124,6 +124,7 @@ export function createCallbacks(on: {
               url_mac: mac,
               ordered: 0,
               handlers: '[]',
+              earlier: null,
             })
             await store.beginReading(tx, await endOfLog(tx))
             await noteAdded(tx, caller, { id, words, shown })

@@ -332,7 +332,7 @@ async function sendOnce(
   return ended({
     status: answer.status,
     error: faultOf(webhook.format, answer),
-    answer: shownAnswer(answer.body, [...secrets, ...Object.values(own)]),
+    answer: shownAnswer(answer.body, [...secrets, ...secretPartsOf(webhook.format, url, own)]),
     askedMs: retryAfterOf(answer.headers, on.clock.now()) ?? 0,
   })
 }
@@ -352,6 +352,26 @@ function refusedLetter(error: unknown): Pick<Attempt, 'status' | 'error' | 'answ
   const said = typeof response === 'string' ? response : error instanceof Error ? error.message : ''
   const answer = shownAnswer(Buffer.from(said), [])
   return { status, error: status === null ? codeOf(error) : `SMTP_${status}`, answer }
+}
+
+/** Shorter parts are words that others use too. */
+const SECRET_LENGTH = 12
+
+/**
+ * What a receiver must not have echoed into the answer that people see: of headers the values, also without their scheme, and of the
+ * address what is not shown of it, whole and in parts. The longest first, so that none is found in pieces.
+ */
+function secretPartsOf(
+  format: store.WebhookRow['format'],
+  url: string,
+  headers: Readonly<Record<string, string>>,
+): string[] {
+  const { pathname, search, searchParams } = new URL(url)
+  const path = format === 'cloudevents' ? [] : [pathname, `${pathname}${search}`, ...pathname.split('/')]
+  const words = [...Object.values(headers).flatMap((value) => value.split(/\s+/)), ...path, ...searchParams.values()]
+  return [...Object.values(headers), search, ...words.filter(({ length }) => length >= SECRET_LENGTH)].sort(
+    (a, b) => b.length - a.length,
+  )
 }
 
 /** The beginning of an answer for people: no secret of ours that was echoed, nothing that moves a cursor. */

@@ -5,7 +5,7 @@ import { type Database, INSTANCE, inProject, type Tx } from '../platform/db/inde
 import { firstIdAt, uuidv7 } from '../platform/ids.ts'
 import type { Logger } from '../platform/log.ts'
 import { createTrouble } from '../platform/trouble.ts'
-import { covers } from './event.ts'
+import { hears, listListeners } from './listening.ts'
 import * as store from './store.ts'
 
 const BATCH = 200
@@ -84,10 +84,11 @@ const turnOf = ({ shard, index }: Position): number => shard * 1e12 + index
 async function fanOut(tx: Tx, now: number): Promise<boolean> {
   const after = await store.lockCursor(tx)
   if (after === undefined) return false
-  const webhooks = await store.listActiveWebhooks(tx)
-  if (webhooks.length === 0 && !(await store.hasCallbacks(tx))) {
+  // Before it is looked who listens: whoever is added meanwhile hears of what is behind it.
+  const end = await endOfLog(tx)
+  if (!(await store.hasListeners(tx))) {
     // Nobody listens, so nobody is owed what happened meanwhile.
-    await store.moveCursor(tx, await endOfLog(tx))
+    await store.moveCursor(tx, end)
     return false
   }
   const events = await listEventsBehind(tx, after, BATCH)
@@ -97,28 +98,21 @@ async function fanOut(tx: Tx, now: number): Promise<boolean> {
     tx,
     events.map((event) => event.id),
   )
-  const listeners = webhooks.map((row) => ({
-    id: row.id,
-    patterns: JSON.parse(row.events) as string[],
-    handlers: JSON.parse(row.handlers) as string[],
-  }))
-  const heeded = listeners.some(({ handlers }) => handlers.length > 0)
+  const listeners = await listListeners(tx)
+  const heeded = listeners.some(({ heeds }) => heeds)
   const tasks = new Map(events.map((event) => [event.id, taskIn(event, heeded)]))
   const callbacks = await store.listActiveCallbacks(
     tx,
     [...tasks.values()].flatMap((task) => task?.callback ?? []),
   )
-  const ordered = new Set<string>()
-  // Locked, so that nobody ends the last one in turn while what is behind it is put in.
-  for (const { id, ordered: asked } of webhooks)
-    if (asked === 1 && (await store.lockWebhook(tx, id))?.ordered === 1) ordered.add(id)
+  const ordered = new Set(listeners.filter((one) => one.ordered).map(({ id }) => id))
   const owedBy = (event: PlacedEvent): store.NewDelivery[] => {
     const task = tasks.get(event.id)
     // What a dispatch names is instead of what is told of its handler.
-    const heard = (handlers: readonly string[]) =>
-      task?.callback === undefined && handlers.includes(task?.handler ?? '')
+    const handler = task?.callback === undefined ? task?.handler : undefined
+    // Each of them has its place: it was read behind the cursor.
     const told = listeners
-      .filter(({ patterns, handlers }) => covers(patterns, event.event_type) || heard(handlers))
+      .filter((one) => hears(one.at(event.position!), event.event_type, handler))
       .map(({ id }) => id)
     if (task?.callback !== undefined && callbacks.has(task.callback)) told.push(task.callback)
     return told
@@ -129,7 +123,7 @@ async function fanOut(tx: Tx, now: number): Promise<boolean> {
         event_id: event.id,
         event_type: event.event_type,
         replay_of: null,
-        ...(ordered.has(webhook) && event.position ? { turn: turnOf(event.position) } : {}),
+        ...(ordered.has(webhook) ? { turn: turnOf(event.position!) } : {}),
       }))
   }
   const deliveries: store.NewDelivery[] = []
@@ -140,7 +134,11 @@ async function fanOut(tx: Tx, now: number): Promise<boolean> {
     read++
   }
   await store.insertDeliveries(tx, deliveries, now)
-  // Each of them has its place: it was read behind the cursor.
-  await store.moveCursor(tx, events[read - 1]!.position!)
+  const upTo = events[read - 1]!.position!
+  for (const { id, keptBehind } of listeners) {
+    const earlier = keptBehind(upTo)
+    if (earlier !== undefined) await store.updateWebhook(tx, id, { earlier })
+  }
+  await store.moveCursor(tx, upTo)
   return read < events.length || events.length === BATCH
 }

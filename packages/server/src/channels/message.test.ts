@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { faultOf } from './message.ts'
+import type { Event } from '@writ/api'
+import { faultOf, writeLetter } from './message.ts'
 
 const answer = (status: number, body: string) => ({ status, headers: {}, body: Buffer.from(body) })
 
@@ -27,4 +28,12 @@ for (const [body, fault] of [
 
 test('the status comes first', () => {
   assert.equal(faultOf('slack', answer(404, '{"ok":false,"error":"no_service"}')), 'HTTP_404')
+})
+
+test('the subject of a letter is one line that shows what is hidden in it, and ends with a whole character', () => {
+  const { subject } = writeLetter({
+    id: '1',
+    data: { event_type: 'ticket.created', action: `Opened: a\r\nBcc: b\u202Egpj.exe ${'😀'.repeat(100)}` },
+  } as Event)
+  assert.match(subject, /^\[Writ\] ticket\.created: Opened: a Bcc: b\[U\+202E\]gpj\.exe (😀)+$/u)
 })

@@ -101,11 +101,14 @@ function slackFaultOf(answer: Incoming): string | null {
 export function writeLetter(event: Event): Omit<Letter, 'to'> {
   const { action, event_type } = event.data
   return {
-    subject: `[Writ] ${event_type}: ${action}`.replace(/\s+/g, ' ').slice(0, 200),
+    subject: firstOf(withHiddenShown(`[Writ] ${event_type}: ${action}`.replace(/\s+/g, ' ')), 200),
     text: `${lines(event).join('\n')}\n`,
     messageId: `<${event.id}@writ.invalid>`,
   }
 }
+
+/** No half of a character at its end. */
+const firstOf = (text: string, length: number): string => text.slice(0, length).replace(/[\ud800-\udbff]$/, '')
 
 const asJson = (value: object): Message => ({
   body: JSON.stringify(value),

@@ -1,7 +1,8 @@
 import type { Delivery } from '@writ/api'
-import { append, SYSTEM } from '../audit/index.ts'
+import { appendOne, SYSTEM } from '../audit/index.ts'
 import { type Clock, rfc3339 } from '../platform/clock.ts'
 import type { Command, Tx } from '../platform/db/index.ts'
+import { withEarlier } from './listening.ts'
 import * as store from './store.ts'
 
 /** What came of sending a message once. */
@@ -146,7 +147,7 @@ async function disable(tx: Tx, webhook: store.WebhookRow, attempt: Attempt, sinc
     updated_at: now,
   })
   await store.failWaiting(tx, webhook.id, now)
-  await append(tx, now, SYSTEM, {
+  const told = await appendOne(tx, now, SYSTEM, {
     type: 'webhook.disabled',
     resource: { type: 'webhook', id: webhook.id },
     action: `Disabled webhook: ${webhook.name}`,
@@ -154,4 +155,5 @@ async function disable(tx: Tx, webhook: store.WebhookRow, attempt: Attempt, sinc
     success: false,
     error: reason,
   })
+  if (webhook.callback === null) await store.updateWebhook(tx, webhook.id, { earlier: withEarlier(webhook, told) })
 }

@@ -10,6 +10,7 @@ import { uuidv7 } from '../platform/ids.ts'
 import { versionOf } from '../platform/json.ts'
 import { redactor } from '../platform/redact/index.ts'
 import { newSecret } from '../platform/webhook-signature.ts'
+import { listensAlike, sinceMade, withEarlier } from './listening.ts'
 import { recipientsOf } from './mail.ts'
 import type { Sealed } from './sealed.ts'
 import * as store from './store.ts'
@@ -81,10 +82,11 @@ export const webhookHandlers = (on: WebhooksOn): Handlers<typeof webhooksApi, Ca
         url_mac: null,
         ordered: body.ordered === true ? 1 : 0,
         handlers: JSON.stringify(handlers),
+        earlier: null,
       }
       await store.insertWebhook(tx, row)
       await store.beginReading(tx, await endOfLog(tx))
-      await append(tx, caller.at, caller, {
+      const made = await appendOne(tx, caller.at, caller, {
         type: 'webhook.created',
         resource: { type: 'webhook', id },
         action: `Added webhook: ${row.name}`,
@@ -96,6 +98,7 @@ export const webhookHandlers = (on: WebhooksOn): Handlers<typeof webhooksApi, Ca
           ...(body.ordered ? { ordered: true } : {}),
         },
       })
+      await store.updateWebhook(tx, id, { earlier: sinceMade(made) })
       // A bot's secret is not ours to show: whoever sent it has it.
       return { ...showWebhook(row), secret: format === 'cloudevents' ? secret : null }
     })
@@ -109,6 +112,7 @@ export const webhookHandlers = (on: WebhooksOn): Handlers<typeof webhooksApi, Ca
     const [changed, heads] = await ask.change(async (tx) => {
       const row = known(await store.lockWebhook(tx, params.id))
       ask.mustMatch(versionOfWebhook(row))
+      if (row.callback !== null) mustBeOfCallback(body)
       if (body.url !== undefined) mustReach(on, egress, row.format, body.url)
       const change = {
         ...(body.name === undefined ? {} : { name: body.name }),
@@ -132,7 +136,7 @@ export const webhookHandlers = (on: WebhooksOn): Handlers<typeof webhooksApi, Ca
       if (body.ordered === false) await store.endTurns(tx, row.id, caller.at)
       if (body.state === 'disabled') await store.failWaiting(tx, row.id, caller.at)
       const after = known(await store.findWebhook(tx, row.id))
-      await append(tx, caller.at, caller, {
+      const told = await appendOne(tx, caller.at, caller, {
         type: 'webhook.updated',
         resource: { type: 'webhook', id: row.id },
         action: `Changed webhook: ${after.name}`,
@@ -145,6 +149,8 @@ export const webhookHandlers = (on: WebhooksOn): Handlers<typeof webhooksApi, Ca
           ...(reason === undefined ? {} : { reason }),
         },
       })
+      if (row.callback === null && !listensAlike(row, after))
+        await store.updateWebhook(tx, row.id, { earlier: withEarlier(row, told) })
       return [after, await headsOf(tx, [after])] as const
     })
     ask.tag(versionOfWebhook(changed))
@@ -165,6 +171,7 @@ export const webhookHandlers = (on: WebhooksOn): Handlers<typeof webhooksApi, Ca
         header_names: '[]',
         sealed_secret: null,
         sealed_previous_secret: null,
+        earlier: null,
         updated_at: caller.at,
       })
       await append(tx, caller.at, caller, {
@@ -282,6 +289,15 @@ function active(row: store.WebhookRow | undefined): store.WebhookRow {
   const found = known(row)
   if (found.state !== 'active') throw new AppError('WEBHOOK_NOT_ACTIVE')
   return found
+}
+
+/**
+ * A callback is its address: it is found again by it. With another one, those who name the old one would be told somewhere else, without a
+ * word. And nothing but the end of a task that names it is told there.
+ */
+function mustBeOfCallback(change: object): void {
+  const field = ['url', 'events', 'handlers', 'ordered'].find((one) => one in change)
+  if (field !== undefined) throw invalid(`body.${field}`, 'is of webhooks that are listed, not of a callback')
 }
 
 /** Refuses early what can be told from the url alone; the address of a name is checked at each delivery. */

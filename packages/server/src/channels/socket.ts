@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import { faultOfPatterns, type Position } from '../audit/index.ts'
 import type { Caller } from '../identity/index.ts'
@@ -165,6 +166,8 @@ export async function serveSocket(
     if (on.stopping.aborted) {
       await say(status('disconnected', 'the server is stopping'))
       socket.close(1001, 'the server is stopping')
+      // Whoever listens says goodbye; whoever stops the server waits for a moment, and ends the others.
+      if (!closed.signal.aborted) await once(closed.signal, 'abort')
     }
   } catch (err) {
     const known = err instanceof AppError

@@ -49,8 +49,11 @@ export const listWebhooks = (tx: Tx, page: ListPart): Promise<WebhookRow[]> =>
 
 export const countWebhooks = (tx: Tx): Promise<number> => countOf(listed(tx).where('state', '!=', 'deleted'))
 
-export const listActiveWebhooks = (tx: Tx): Promise<WebhookRow[]> =>
-  listed(tx).selectAll().where('state', '=', 'active').orderBy('id').execute()
+/** Those that listen to something, or did before a change to which the log has not been read. */
+export const listListening = (tx: Tx): Promise<WebhookRow[]> =>
+  listed(tx).selectAll().where('state', '!=', 'deleted').where(LISTENS).orderBy('id').execute()
+
+const LISTENS = sql<boolean>`(webhooks.state = 'active' or webhooks.earlier is not null)`
 
 const listed = (tx: Tx) => tx.db.selectFrom('webhooks').where('callback', 'is', null)
 
@@ -71,11 +74,12 @@ export const lockCallback = async (tx: Tx, id: string): Promise<WebhookRow | und
     ])
   )[0]
 
-export async function hasCallbacks(tx: Tx): Promise<boolean> {
+/** Whether anybody listens, or did, or may be named by the end of a task. */
+export async function hasListeners(tx: Tx): Promise<boolean> {
   const row = await tx.db
     .selectFrom('webhooks')
     .select('id')
-    .where('callback', 'is not', null)
+    .where((eb) => eb.or([eb('callback', 'is not', null), LISTENS]))
     .limit(1)
     .executeTakeFirst()
   return row !== undefined

@@ -184,6 +184,20 @@ test('an answer that does not end is cut, one that does not begin times out', as
   await assert.rejects(local.send({ ...get(`http://127.0.0.1:${server.port}/silent`), timeoutMs: 50 }), EgressTimeout)
 })
 
+test('an answer that changes to another protocol is an answer, and nothing more is read', async () => {
+  await using server = await serve(() => {})
+  server.server.on('connection', (socket) => {
+    socket.once('data', () =>
+      socket.write('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: other\r\n\r\n'),
+    )
+  })
+  const url = `http://127.0.0.1:${server.port}/`
+  for (const out of [get(url), post(url), { ...post(url), reuse: true as const }]) {
+    const { status, body } = await local.send(out)
+    assert.deepEqual([status, body.length], [101, 0])
+  }
+})
+
 test('a range or a name of the allow-list opens what is private, and nothing else', () => {
   const egress = createEgress({ allow: ['10.0.0.0/8', 'hooks.internal'], loopback: false })
   egress.check('http://10.1.2.3:25/')

@@ -228,6 +228,15 @@ export function createEgress(settings: EgressSettings, resolve: Resolve = resolv
       }
       const request = send(url, options)
       let answers = false
+      // Asked for by nobody: Node closes the connection, and would say neither that it failed nor what came.
+      request.once('upgrade', ({ statusCode = 0, headers }, socket) => {
+        socket.destroy()
+        answer({ status: statusCode, headers, body: Buffer.alloc(0) })
+      })
+      // What else ends without a word would be waited for beyond every limit.
+      request.once('close', () => {
+        if (!answers) fail(Object.assign(new Error('closed without an answer'), { code: 'ECONNRESET' }))
+      })
       request.once('error', (error: NodeJS.ErrnoException) => {
         const wasClosed = request.reusedSocket && !answers && (error.code === 'ECONNRESET' || error.code === 'EPIPE')
         if (wasClosed) answer(sendOnce({ ...out, reuse: undefined }, target, headers, signal))

@@ -481,6 +481,7 @@ export interface WebhooksTable {
   url_mac: string | null
   ordered: number
   handlers: string
+  earlier: string | null
 }
 
 export interface DeliveriesTable {
