@@ -159,6 +159,22 @@ test('on a phone a project is a card with everything that its row has on a wide 
   }
 })
 
+test('on a phone every row of a list says when', { skip }, async () => {
+  await using system = await startConsole()
+  await fill(system)
+  await system.admin.post('/tasks', { handler: 'system.ping' })
+  await using tab = await openTab(system, { width: 390 })
+  await tab.open('')
+  await tab.signIn(system.admin)
+  for (const place of ['tickets', 'runs', 'tasks', 'audit']) {
+    await tab.open(`default/${place}`)
+    await tab.page.locator('.list-row').first().waitFor()
+    const silent = tab.page.locator('.list-row').filter({ hasNot: tab.page.locator('time:visible') })
+    await comesTo(() => silent.count(), 0)
+    assert.deepEqual(await faultsOf(tab.page), [])
+  }
+})
+
 /** What each cell of each row says, without the words that stand beside values on a phone alone. */
 const CELLS = `[...document.querySelectorAll('.content tbody tr')].map((row) => [...row.querySelectorAll('td')].map((cell) => {
   if (!cell.checkVisibility()) return '(left out)'
