@@ -267,6 +267,20 @@ test('dialogs and drawers are accessible too', { skip }, async () => {
   await page.getByRole('button', { name: 'Prove that the log holds it' }).click()
   await page.getByText(/hashes lead to its root. Computed in this page/).waitFor()
   await look('event')
+  await page.keyboard.press('Escape')
+  await page.getByRole('dialog').waitFor({ state: 'detached' })
+  // Menus: whoever opens one by keyboard is at its first item.
+  const menus = page.locator('button[aria-haspopup=menu]')
+  for (const button of await menus.all()) {
+    const name = await button.textContent()
+    await button.press('Enter')
+    const items = page.getByRole('menu').locator('[role^=menuitem]')
+    await items.first().waitFor()
+    await comesTo(() => items.first().evaluate((item) => item.matches(':focus')), true)
+    for (const fault of await faultsOf(page)) faults.push(`menu ${name}: ${fault}`)
+    await page.keyboard.press('Escape')
+    await items.first().waitFor({ state: 'detached' })
+  }
   assert.deepEqual(faults, [])
   assert.deepEqual(tab.broken, [])
 })
