@@ -159,6 +159,22 @@ test('on a phone a project is a card with everything that its row has on a wide 
   }
 })
 
+test('on a phone every row of a list says when', { skip }, async () => {
+  await using system = await startConsole()
+  await fill(system)
+  await system.admin.post('/tasks', { handler: 'system.ping' })
+  await using tab = await openTab(system, { width: 390 })
+  await tab.open('')
+  await tab.signIn(system.admin)
+  for (const place of ['tickets', 'runs', 'tasks', 'audit']) {
+    await tab.open(`default/${place}`)
+    await tab.page.locator('.list-row').first().waitFor()
+    const silent = tab.page.locator('.list-row').filter({ hasNot: tab.page.locator('time:visible') })
+    await comesTo(() => silent.count(), 0)
+    assert.deepEqual(await faultsOf(tab.page), [])
+  }
+})
+
 /** What each cell of each row says, without the words that stand beside values on a phone alone. */
 const CELLS = `[...document.querySelectorAll('.content tbody tr')].map((row) => [...row.querySelectorAll('td')].map((cell) => {
   if (!cell.checkVisibility()) return '(left out)'
@@ -251,6 +267,20 @@ test('dialogs and drawers are accessible too', { skip }, async () => {
   await page.getByRole('button', { name: 'Prove that the log holds it' }).click()
   await page.getByText(/hashes lead to its root. Computed in this page/).waitFor()
   await look('event')
+  await page.keyboard.press('Escape')
+  await page.getByRole('dialog').waitFor({ state: 'detached' })
+  // Menus: whoever opens one by keyboard is at its first item.
+  const menus = page.locator('button[aria-haspopup=menu]')
+  for (const button of await menus.all()) {
+    const name = await button.textContent()
+    await button.press('Enter')
+    const items = page.getByRole('menu').locator('[role^=menuitem]')
+    await items.first().waitFor()
+    await comesTo(() => items.first().evaluate((item) => item.matches(':focus')), true)
+    for (const fault of await faultsOf(page)) faults.push(`menu ${name}: ${fault}`)
+    await page.keyboard.press('Escape')
+    await items.first().waitFor({ state: 'detached' })
+  }
   assert.deepEqual(faults, [])
   assert.deepEqual(tab.broken, [])
 })

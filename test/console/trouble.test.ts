@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import type { Policy, Run, Ticket } from '@writ/api'
 import type { Page } from 'playwright-core'
 import { makeSshKey, proposeKey } from '../evidence/ssh-key.ts'
-import { comesTo, openTab, skip, startConsole } from './scene.ts'
+import { comesTo, fill, openTab, skip, startConsole } from './scene.ts'
 
 test('a session that ends in the middle of a form is asked for again, and the form goes on', { skip }, async () => {
   await using system = await startConsole()
@@ -184,6 +184,48 @@ test('whoever closes a dialog or the menu by keyboard goes on where they were', 
   await side.getByRole('link', { name: 'Tickets' }).press('Enter')
   await side.waitFor({ state: 'hidden' })
   assert.deepEqual([...tab.broken, ...phone.broken], [])
+})
+
+test('a button that is pressed by keyboard has the focus again when what it does is done, or refused', {
+  skip,
+}, async () => {
+  await using system = await startConsole()
+  await fill(system)
+  await using tab = await openTab(system)
+  const { page } = tab
+  await tab.open('default/audit')
+  await tab.signIn(system.admin)
+  const verify = page.getByRole('button', { name: 'Verify now' })
+  await verify.press('Enter')
+  await page.locator('.verdict-good').waitFor()
+  await comesTo(() => verify.evaluate((button) => button.matches(':focus')), true)
+
+  let answer = () => {}
+  await page.route('**/api/v1/evidence/export', async (route) => {
+    await new Promise<void>((done) => {
+      answer = done
+    })
+    await route.fulfill({ status: 409, json: { code: 'LEGAL_HOLD', status: 409, detail: 'refused', request_id: 'r' } })
+  })
+  await tab.open('default/tickets/1')
+  const take = page.getByRole('button', { name: 'Export and verify here' })
+  const press = async () => {
+    const asked = page.waitForRequest('**/api/v1/evidence/export')
+    await take.press('Enter')
+    await asked
+    await page.locator(':disabled', { hasText: 'Export and verify here' }).waitFor()
+  }
+  await press()
+  answer()
+  await comesTo(() => take.evaluate((button) => button.matches(':focus')), true)
+
+  // Who went on meanwhile stays there.
+  await press()
+  const comment = page.getByPlaceholder('Write a comment')
+  await comment.focus()
+  answer()
+  await take.and(page.locator(':enabled')).waitFor()
+  assert.ok(await comment.evaluate((field) => field.matches(':focus')))
 })
 
 test('Escape closes the dialog on top, and none below it with what was typed there', { skip }, async () => {

@@ -162,12 +162,16 @@ for (const backend of backends()) {
     )
     const shown = (await eventsOf(sys, 'ticket.created')).filter((one) => one.action.startsWith('[erased'))
     assert.deepEqual(
-      shown.map((one) => [one.shard, one.log_index, one.erased_shard]),
+      shown.map((one) => [one.shard, one.log_index, one.erased_shard, one.action]),
       [
-        [1, first.log_index, 1],
-        [0, first.log_index, 1],
+        [1, first.log_index, 1, `[erased, see ${said[0]!.log_index}]`],
+        // The number alone would be that of an entry of its own log.
+        [0, first.log_index, 1, `[erased, see 1/${said[1]!.log_index}]`],
       ],
     )
+    const files = dayFiles(sys)
+    for (const { action } of shown)
+      assert.ok(files.includes(`\n"${action}"\n`) && files.includes(`\n${action}\n`), files)
     assert.equal((await verify(sys)).reason, null)
     await sys.check()
   })

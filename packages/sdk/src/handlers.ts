@@ -100,7 +100,7 @@ export interface HandlerDefinition<I extends TSchema = TSchema> {
 }
 
 /** Answers the handler as it is; only there so that `input` has the type that its schema says. */
-export const defineHandler = <I extends TSchema>(handler: HandlerDefinition<I>): HandlerDefinition<I> => handler
+export const defineHandler = <const I extends TSchema>(handler: HandlerDefinition<I>): HandlerDefinition<I> => handler
 
 /** How work fails that knows why: with a code that stays the same, and whether trying again can help (it can, unless said otherwise). */
 export class TaskError extends Error {

@@ -3,7 +3,8 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
-import { createClient, createWorker } from './index.ts'
+import { defineHandler } from './handlers.ts'
+import { createClient, createWorker, type HandlerContext } from './index.ts'
 
 const TASK = {
   run_id: '01900000-0000-7000-8000-000000000001',
@@ -153,6 +154,38 @@ test('a worker without handlers, or with one twice, is refused', async () => {
   await assert.rejects(worker.run(AbortSignal.abort()), TypeError)
   worker.handle('a', {}, () => 1)
   assert.throws(() => worker.handle('a', {}, () => 2), TypeError)
+})
+
+test('a worker with a number that is none is refused, instead of claiming nothing for ever', () => {
+  const client = createClient({ url: 'http://127.0.0.1:9' })
+  // As somebody has it whose variable is not set.
+  for (const concurrency of [Number(undefined), 0, -1])
+    assert.throws(() => createWorker(client, { concurrency }), {
+      name: 'TypeError',
+      message: `concurrency is a number from 1 on, not ${concurrency}`,
+    })
+  assert.throws(
+    () => createWorker(client, { graceMs: Number.NaN }),
+    /^TypeError: graceMs is a number of milliseconds, not NaN$/,
+  )
+})
+
+test('the input has the type that its schema says, written out as in JSON', () => {
+  const worker = createWorker(createClient({ url: 'http://127.0.0.1:9' }))
+  // What is claimed here is that it compiles.
+  worker.handle(
+    'vlan.add',
+    {
+      input: { type: 'object', required: ['vlan'], properties: { vlan: { type: 'integer' }, tag: { type: 'string' } } },
+    },
+    ({ vlan, tag }) => `${vlan.toFixed()} ${tag?.toUpperCase()}`,
+  )
+  const handler = defineHandler({
+    name: 'vlan.remove',
+    input: { type: 'object', required: ['vlan'], properties: { vlan: { type: 'integer' } } },
+    run: ({ vlan }) => vlan.toFixed(),
+  })
+  assert.equal(handler.run({ vlan: 7 }, {} as HandlerContext), '7')
 })
 
 for (const [contract, says] of [

@@ -15,7 +15,7 @@ export { type Dispatched, type HandlerContext, type Outcome, TaskError } from '.
 export interface WorkerOptions {
   /** Queues to take from; an API token needs the scope `worker:<queue>` for each. `api` when left out. */
   readonly queues?: readonly string[]
-  /** Tasks that run at once; 10 when left out. */
+  /** Tasks that run at once, 1 or more; 10 when left out. */
   readonly concurrency?: number
   /** What attempts are shown as done by; made up when left out. Two that run at once should differ. */
   readonly name?: string
@@ -30,7 +30,7 @@ export interface Worker {
    * Before `run`. The contract is told to the server; a name may be given once. Throws a TypeError on a field that there is not: nothing
    * else would tell that a misspelt limit is none.
    */
-  handle<I extends TSchema>(
+  handle<const I extends TSchema>(
     name: string,
     contract: Omit<HandlerDefinition<I>, 'name' | 'run' | 'concurrency'>,
     run: (input: Static<I>, context: HandlerContext) => unknown,
@@ -89,10 +89,13 @@ const MARGIN_MS = 2_000
 /**
  * A worker of tasks in this process: `worker.handle('name', contract, fn)`, then `await worker.run(signal)`. It claims and settles
  * in batches, keeps leases alive, and stops work whose lease it could not extend, on a clock that nobody sets. What it does is
- * done at least once: another worker gets the task if this one is gone, or cut off.
+ * done at least once: another worker gets the task if this one is gone, or cut off. Throws a TypeError on a number that is none.
  */
 export function createWorker(client: Client, options: WorkerOptions = {}): Worker {
   const { queues = ['api'], concurrency = 10, graceMs = 10_000, onError = () => {} } = options
+  // With a variable that is not set, as with none at all, it would claim nothing for ever, without a word.
+  if (!(concurrency >= 1)) throw new TypeError(`concurrency is a number from 1 on, not ${concurrency}`)
+  if (!(graceMs >= 0)) throw new TypeError(`graceMs is a number of milliseconds, not ${graceMs}`)
   const name = options.name ?? `sdk-${crypto.randomUUID().slice(0, 8)}`
   const handlers = new Map<string, { contract: WorkerHandler; run(input: unknown, context: HandlerContext): unknown }>()
   const active = new Set<Work>()

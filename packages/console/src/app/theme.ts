@@ -18,7 +18,7 @@ const writ: MantineColorsTuple = [
 const dark: MantineColorsTuple = [
   '#dfe5e9',
   '#c4cdd3',
-  '#a2adb6',
+  '#a7b2bb',
   '#88939c',
   '#3a434b',
   '#2b333a',
@@ -53,7 +53,8 @@ export const theme = createTheme({
     TextInput: { defaultProps: { size: 'sm' } },
     Modal: { defaultProps: { transitionProps: { duration: 0 }, lockScroll: false } },
     Drawer: { defaultProps: { transitionProps: { duration: 0 }, lockScroll: false } },
-    Menu: { defaultProps: { transitionProps: { duration: 0 } } },
+    // Otherwise what has the focus in an open menu is an empty box, which is no item of it.
+    Menu: { defaultProps: { transitionProps: { duration: 0 }, withInitialFocusPlaceholder: false } },
     Tooltip: { defaultProps: { transitionProps: { duration: 0 }, events: { hover: true, focus: true, touch: false } } },
     Select: { defaultProps: { comboboxProps: { transitionProps: { duration: 0 } } } },
     // The list stays open while one picks, and below it is the button that sends the form.
@@ -66,7 +67,7 @@ export const variables: CSSVariablesResolver = () => ({
   variables: {},
   light: { '--mantine-color-dimmed': '#59636b', '--mantine-color-placeholder': '#66707a' },
   dark: {
-    '--mantine-color-dimmed': '#a2adb6',
+    '--mantine-color-dimmed': '#a7b2bb',
     '--mantine-color-placeholder': '#8f9aa3',
     '--mantine-color-anchor': '#72c0bb',
   },

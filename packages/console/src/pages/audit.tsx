@@ -107,7 +107,6 @@ export function Audit() {
       title: t('run.when'),
       width: '110px',
       right: true,
-      wide: true,
       show: (row) => <Time at={row.timestamp} />,
     },
   ]

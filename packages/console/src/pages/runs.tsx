@@ -122,7 +122,6 @@ export function Runs() {
       title: t('run.when'),
       width: '118px',
       right: true,
-      wide: true,
       show: (row) => <Time at={row.created_at} />,
     },
   ]

@@ -138,7 +138,6 @@ function TicketList({ query, client }: { query: Query; client: ReturnType<typeof
       title: t('ticket.changed'),
       width: '118px',
       right: true,
-      wide: true,
       show: (row) => <Time at={row.updated_at} />,
     },
   ]

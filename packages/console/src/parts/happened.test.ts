@@ -66,6 +66,8 @@ test('every event of a project has words, also for whom its fields are closed', 
 test('what was erased says so', async () => {
   const erased: Told = { event_type: 'run.started', action: '[erased, see 12]', resource_number: 4, details: null }
   assert.equal((await speaker('en'))(erased), 'Run #4 started (its text was erased: see 12)')
+  const elsewhere = { ...erased, action: '[erased, see 1/12]', shard: 0, erased_shard: 1 }
+  assert.equal((await speaker('en'))(elsewhere), 'Run #4 started (its text was erased: see log 1 #12)')
 })
 
 test('an erasure names the log of the entry where that is another than its own', async () => {

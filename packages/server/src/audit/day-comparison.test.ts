@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -69,6 +69,27 @@ test('a file of before hidden characters were written out is still what its rows
   const another = Buffer.from(mixed.toString().replace('a\u200bb', 'ab\u200b'))
   writeFileSync(path.join(dir, READABLE), another)
   await assert.rejects(compare(hidden), new RegExp(`${READABLE} does not hold the line of entry 0`))
+})
+
+test('a line of before the log of an erasure was named is still what its row says', async (t) => {
+  const erased = { ...row(''), event: '', in_day_file: 1, shard: 0, erased_shard: 1, erased_index: 9 }
+  const { dir, sizes, compare } = write(t, [erased])
+  await compare([erased])
+  const written = readFileSync(path.join(dir, READABLE), 'utf8')
+  assert.equal(written, '[erased, see 1/9]\n')
+  const put = (see: string) => {
+    for (const [name, line] of [
+      [JSONL, `"[erased, see ${see}]"\n`] as const,
+      [READABLE, `[erased, see ${see}]\n`] as const,
+    ]) {
+      writeFileSync(path.join(dir, name), line)
+      sizes[name] = line.length
+    }
+  }
+  put('9')
+  await compare([erased])
+  put('8')
+  await assert.rejects(compare([erased]), new RegExp(`${JSONL} does not hold the line of entry 0`))
 })
 
 test('a text that UTF-8 cannot carry is compared as it was written', async (t) => {

@@ -5,6 +5,7 @@ import { ifThere } from '../platform/if-there.ts'
 import {
   type DayEvent,
   dayOf,
+  earlierErasedLines,
   earlierReadableLine,
   isErased,
   jsonlLine,
@@ -89,7 +90,7 @@ export function createDayComparison(
         await skip(readableName(day))
         return
       }
-      await compare(jsonlName(day), [jsonlLine(row)], index)
+      await compare(jsonlName(day), jsonlLines(row), index)
       await compare(readableName(day), readableLines(row), index)
     },
     async end() {
@@ -107,7 +108,12 @@ export function createDayComparison(
   }
 }
 
+function jsonlLines(row: DayEvent): readonly string[] {
+  return isErased(row) ? [...new Set([jsonlLine(row), earlierErasedLines(row).jsonl])] : [jsonlLine(row)]
+}
+
 function readableLines(row: DayEvent): readonly string[] {
+  if (isErased(row)) return [...new Set([readableLine(row), earlierErasedLines(row).readable])]
   const [line, earlier] = [readableLine(row), earlierReadableLine(row)]
   return line === earlier ? [line] : [line, earlier]
 }

@@ -7,10 +7,30 @@ export interface DayEvent {
   readonly resource_number: number | null
   /** For an erased payload, whose `event` is empty: the place of the payload.erased, null until it has one. */
   readonly erased_index?: number | null
+  /** The log of the event, and that of the payload.erased. */
+  readonly shard?: number | null
+  readonly erased_shard?: number | null
+}
+
+/** Where it is said that a payload was erased: each log counts from 0, so the number of another log comes with that log. */
+export function placeOfErasure({
+  shard,
+  erased_index,
+  erased_shard,
+}: Pick<DayEvent, 'shard' | 'erased_index' | 'erased_shard'>): string | null {
+  if (erased_index == null) return null
+  const isElsewhere = shard != null && erased_shard != null && erased_shard !== shard
+  return isElsewhere ? `${erased_shard}/${erased_index}` : `${erased_index}`
 }
 
 /** What stands where a payload was erased. As a JSON text in the one file, so that its readers go on; bare in the other. */
-const erasedText = (row: DayEvent): string => `[erased, see ${row.erased_index ?? 'the log'}]`
+const erasedText = (row: DayEvent): string => `[erased, see ${placeOfErasure(row) ?? 'the log'}]`
+
+/** As both files had it before the other log was named: files of then stay as they are. */
+export const earlierErasedLines = (row: DayEvent): { jsonl: string; readable: string } => {
+  const readable = `[erased, see ${row.erased_index ?? 'the log'}]`
+  return { jsonl: JSON.stringify(readable), readable }
+}
 
 /** True for an event whose payload is not there any more. */
 export const isErased = (row: Pick<DayEvent, 'event'>): boolean => row.event === ''

@@ -16,6 +16,7 @@ export {
 export type { Attest } from './attest.ts'
 export { openNote, sizeOfNote } from './continuation.ts'
 export { type ContinuedLog, continueLog, findLogsAhead, rebuildDayFiles } from './continue-log.ts'
+export { placeOfErasure } from './day-file.ts'
 export { replaceFile, syncDirectory, writeSynced } from './durable-file.ts'
 export { dropOldestLog, erasePayload, isErasable } from './erase.ts'
 export { faultOfPatterns, requireEventPatterns, requireEventType } from './event-types.ts'

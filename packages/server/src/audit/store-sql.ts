@@ -2,8 +2,8 @@ import { sql } from 'kysely'
 
 // Parts that statements over the log share.
 
-// What is known of an erased payload: who emptied the row (a payload.erased), and its place in the log.
-export const ERASED = 'r.erased_by, r.in_day_file, j.log_index + x.place as erased_index'
+// What is known of an erased payload: who emptied the row (a payload.erased), and the log and place of that.
+export const ERASED = 'r.erased_by, r.in_day_file, j.log_index + x.place as erased_index, j.shard as erased_shard'
 export const ERASURE = `left join erasures r on r.project_id = e.project_id and r.event_id = e.id
      left join audit_events x on x.project_id = r.project_id and x.id = r.erased_by
      left join audit_appends j on j.project_id = x.project_id and j.seq = x.append`

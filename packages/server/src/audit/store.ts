@@ -21,11 +21,13 @@ export type EventRow = Selectable<AuditEventsTable> & {
 }
 /** What the sequencer and the verifier need of an event. */
 export type LogRow = DayEvent & {
+  readonly shard: number
   readonly log_index: number
   readonly id: string
   readonly entry: Uint8Array
   readonly erased_by: string | null
   readonly erased_index: number | null
+  readonly erased_shard: number | null
   readonly in_day_file: number | null
 }
 

@@ -71,11 +71,58 @@ export function requireSchemas(contract: Pick<Contract, 'name' | 'input' | 'outp
     const { $schema, ...rest } = schema
     // The two kinds of schema that tools write today.
     const judge = /draft-0[67]/.test(String($schema)) ? draft7() : draft2020()
-    if (judge.validateSchema(rest) === true) continue
-    const [fault] = judge.errors ?? []
-    throw new Error(
-      `handler ${contract.name}: the schema of its ${which} is none: ${fault?.instancePath} ${fault?.message}`,
-    )
+    const [fault] = judge.validateSchema(rest) === true ? [] : (judge.errors ?? [])
+    const wrong = fault ? `${fault.instancePath} ${fault.message}` : lostReference(rest)
+    if (wrong !== undefined) throw new Error(`handler ${contract.name}: the schema of its ${which} is none: ${wrong}`)
+  }
+}
+
+/**
+ * A `$ref` to what the schema has not, in words: nothing is fetched, and nothing would fit it. What is named by an `$id` is only looked
+ * for by its name, so that none is refused that there may be.
+ */
+function lostReference(schema: object): string | undefined {
+  const refs: { ref: string; resource: object }[] = []
+  const names = new Set<string>()
+  const look = (part: unknown, within: object) => {
+    if (typeof part !== 'object' || part === null) return
+    const { $id, $ref, $anchor, $dynamicAnchor } = part as Record<string, unknown>
+    const resource = typeof $id === 'string' && !$id.startsWith('#') ? part : within
+    for (const name of [$id, $anchor, $dynamicAnchor])
+      if (typeof name === 'string') names.add(name.replace(/#$/, '').replace(/^.*[#/:]/, ''))
+    if (typeof $ref === 'string') refs.push({ ref: $ref, resource })
+    // Values, not schemas.
+    for (const [key, value] of Object.entries(part))
+      if (!/^(?:enum|const|default|examples)$/.test(key)) look(value, resource)
+  }
+  look(schema, schema)
+  const lost = refs.find(({ ref, resource }) => {
+    if (ref === '#') return false
+    if (ref.startsWith('#/')) return !isAt(resource, ref)
+    const [address = '', fragment = ''] = ref.split('#')
+    const name = address === '' ? fragment : address
+    return !names.has(name.replace(/^.*[/:]/, ''))
+  })
+  return lost && `$ref ${lost.ref} is not in it`
+}
+
+/** Whether a JSON Pointer, written as a fragment, leads to something. */
+function isAt(root: object, pointer: string): boolean {
+  let place: unknown = root
+  for (const part of pointer.slice(2).split('/')) {
+    if (typeof place !== 'object' || place === null) return false
+    const key = unescaped(part).replaceAll('~1', '/').replaceAll('~0', '~')
+    if (!Object.hasOwn(place, key)) return false
+    place = (place as Record<string, unknown>)[key]
+  }
+  return true
+}
+
+function unescaped(part: string): string {
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    return part
   }
 }
 

@@ -194,16 +194,34 @@ export function faultsOf(schema: TSchema | null, value: unknown, at: string): re
   const check = schema && checks.get(schema)
   if (!check || check.Check(value)) return []
   const [, errors] = check.Errors(value)
-  return fieldsOf(at, errors.flatMap(asAjvSays)).slice(0, MOST_FAULTS)
+  return fieldsOf(at, errors.filter((error) => !isToldElsewhere(error, errors)).flatMap(asAjvSays)).slice(
+    0,
+    MOST_FAULTS,
+  )
 }
 
-/** TypeBox names all properties of an object at once, and says of each that may not be there that its schema is false. */
+/**
+ * TypeBox says of each property that may not be there that its schema is false, and then of their object which they are. A schema
+ * that is false may also be all that is wrong (`"items": false`): a fault that nobody tells would be none.
+ */
+function isToldElsewhere(fault: TLocalizedValidationError, all: readonly TLocalizedValidationError[]): boolean {
+  if (fault.keyword !== 'boolean') return false
+  return all.some((other) => {
+    const inside = (name: PropertyKey) =>
+      `${other.instancePath}/${String(name).replaceAll('~', '~0').replaceAll('/', '~1')}` === fault.instancePath
+    if (other.keyword === 'additionalProperties') return other.params.additionalProperties.some(inside)
+    if (other.keyword === 'propertyNames') return other.params.propertyNames.some(inside)
+    return other.keyword !== 'boolean' && other.instancePath === fault.instancePath
+  })
+}
+
+/** TypeBox names all properties of an object at once. */
 function asAjvSays(error: TLocalizedValidationError): ValidationFault[] {
   if (error.keyword === 'required')
     return error.params.requiredProperties.map((missingProperty) => ({ ...error, params: { missingProperty } }))
   if (error.keyword === 'additionalProperties')
     return error.params.additionalProperties.map((additionalProperty) => ({ ...error, params: { additionalProperty } }))
-  return error.keyword === 'boolean' ? [] : [{ ...error, params: { ...error.params } }]
+  return [{ ...error, params: { ...error.params } }]
 }
 
 export function createHandlers(list: readonly Handler[], options: { testHandlers?: boolean } = {}): Handlers {
