@@ -132,6 +132,38 @@ for (const backend of backends()) {
   })
 }
 
+test('an account that somebody registered themselves is linked when an administrator has said whose it is', async () => {
+  await using system = await TestSystem.start(settings({ WRIT_REGISTRATION: 'open', WRIT_OIDC_AUTO_CREATE: 'true' }))
+  const { admin, anonymous } = system
+  const register = async (username: string, address: string, invite: object = {}) => {
+    const body = { username, email: address, password: 'known-to-who-came-first', ...invite }
+    assert.equal((await anonymous.post('/auth/register', body)).status, 200)
+  }
+  const invited = async (fields: object) => ({
+    invite: (await admin.post<{ invite: string }>('/invites', { role: 'employee', ...fields })).body.invite,
+  })
+  await register('li.na', 'li.na@example.com')
+  await register('wang.wei', 'wang.wei@example.com', await invited({}))
+  await register('zhao.lei', 'zhao.lei@example.com', await invited({ email: 'zhao.lei@example.com' }))
+  const logIn = (claims: { sub: string } & Record<string, unknown>) => openBrowser(system).logIn({ claims })
+  const proven = (name: string) => ({ sub: name, email: `${name}@example.com`, email_verified: true })
+  for (const claims of [
+    { ...proven('li.na'), preferred_username: 'na' },
+    { sub: 'other', preferred_username: 'li.na' },
+    { ...proven('wang.wei'), preferred_username: 'wei' },
+  ]) {
+    const refused = await logIn(claims)
+    assert.equal(refused.status, 401)
+    assert.match(((await refused.json()) as Problem).detail, /no administrator has said whose it is/)
+  }
+  assert.equal((await logIn({ ...proven('zhao.lei'), preferred_username: 'lei' })).status, 302)
+
+  const [found] = (await admin.get<User[]>('/users?q=li.na')).body
+  assert.equal((await admin.patch(`/users/${found!.id}`, { email: 'li.na@example.com' })).status, 200)
+  assert.equal((await logIn({ ...proven('li.na'), preferred_username: 'na' })).status, 302)
+  await system.check()
+})
+
 test('WRIT_OIDC_USERNAME_CLAIM names the claim by which an account is found, and no other is', async () => {
   await using system = await TestSystem.start(settings({ WRIT_OIDC_USERNAME_CLAIM: 'employee_id' }))
   const browser = openBrowser(system)

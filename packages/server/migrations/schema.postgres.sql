@@ -1007,7 +1007,8 @@ CREATE TABLE public.users (
     totp_pending text,
     totp_last_step bigint,
     created_at bigint NOT NULL,
-    updated_at bigint NOT NULL
+    updated_at bigint NOT NULL,
+    vouched integer DEFAULT 1 NOT NULL
 );
 
 CREATE TABLE public.webhook_cursors (

@@ -828,7 +828,7 @@ create table users (
   totp_last_step integer,
   created_at integer not null,
   updated_at integer not null
-) strict;
+, vouched integer not null default 1) strict;
 
 create unique index users_email on users (lower(email));
 

@@ -18,6 +18,7 @@ const failures = [
   'unfit',
   'foreign',
   'unverified',
+  'unvouched',
 ] as const
 /** Why a login at the identity provider came to nothing, as its door said in the address; null if none did. */
 export let signInFailure: (typeof failures)[number] | 'other' | null = null

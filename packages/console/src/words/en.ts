@@ -96,6 +96,8 @@ export const en = {
       unfit: 'Your name there cannot be a name here. Ask an administrator.',
       foreign: 'The account here belongs to somebody else there. Ask an administrator.',
       unverified: 'The provider has not verified the address of this administrator. Sign in with the password.',
+      unvouched:
+        'Somebody registered an account with your name or address here. Ask an administrator to say whose it is.',
       other: 'The login at the identity provider did not succeed. Ask an administrator.',
     },
     foot: 'Who asked, who agreed, what ran, what was proved.',

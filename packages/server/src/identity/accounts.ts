@@ -31,6 +31,8 @@ export interface NewAccount {
   readonly project: { readonly id: string; readonly slug: string }
   readonly isInstanceAdmin?: boolean
   readonly mustChangePassword?: boolean
+  /** Somebody registered it whom nobody knows: neither name nor address need be theirs. */
+  readonly unvouched?: boolean
   /** What the event tells beside the documented facts. */
   readonly how?: Record<string, unknown>
 }
@@ -54,6 +56,7 @@ export async function createAccount(
     password_hash: account.passwordHash,
     isInstanceAdmin: account.isInstanceAdmin,
     mustChangePassword: account.mustChangePassword,
+    vouched: account.unvouched !== true,
     now: at,
   })
   await putMember(tx, account.project.id, user.id, account.role, at)

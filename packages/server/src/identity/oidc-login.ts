@@ -177,7 +177,9 @@ async function openSession(
 /**
  * The account of somebody: by the link of an earlier login; else, and then linked for good, by a verified address or by
  * name. A user who has another account at the provider is not found again: names and addresses are given to new people.
- * Instance administrators are not found by name alone, because at many providers people choose their name.
+ * Instance administrators are not found by name alone, because at many providers people choose their name. An account that somebody
+ * registered with a name or an address of their choice is not linked: they know its password, and whoever has that name and address at the
+ * provider would share it with them.
  */
 async function findAccount(
   tx: Tx,
@@ -190,6 +192,7 @@ async function findAccount(
   const user = byEmail ?? byName
   if (user === undefined) return undefined
   if (await isLinked(tx, person.issuer, user.id)) throw new OidcRefused('foreign')
+  if (user.vouched === 0) throw new OidcRefused('unvouched')
   if (!byEmail && user.is_instance_admin === 1) throw new OidcRefused('unverified')
   return { user, by: byEmail ? 'email' : 'username' }
 }

@@ -39,6 +39,7 @@ const reasons = {
   unfit: 'its name there cannot be a name here',
   foreign: 'the account here belongs to somebody else there',
   unverified: 'an instance administrator is known by a verified address only',
+  unvouched: 'somebody registered the account here, and no administrator has said whose it is',
 } as const
 type OidcReason = keyof typeof reasons
 

@@ -109,7 +109,7 @@ export const authHandlers = (identity: Identity) =>
       const { caller, body } = ask
       const attempt = identity.registrations.admit(caller.ip ?? '', caller.ip ?? '')
       try {
-        const { invite, project, role } = await admission(identity, body, caller.at)
+        const { invite, project, role, unvouched } = await admission(identity, body, caller.at)
         checkPassword(body.password, body.username)
         const passwordHash = await identity.passwords.hash(body.password)
         const user = await refusingTaken(() =>
@@ -125,6 +125,7 @@ export const authHandlers = (identity: Identity) =>
                 passwordHash,
                 role,
                 project,
+                unvouched,
                 how: invite === null ? { registered: 'open' } : { registered: 'invite', invite_id: invite },
               },
               caller,
@@ -353,11 +354,12 @@ async function admission(identity: Identity, body: BodyOf<typeof authApi.registe
     if (!usable || (usable.email !== null && usable.email.toLowerCase() !== body.email.toLowerCase()))
       throw new AppError('INVITE_INVALID')
     const slug = (await slugOf(identity.db, usable.project_id)) ?? ''
-    return { invite: usable.id, project: { id: usable.project_id, slug }, role: usable.role }
+    const project = { id: usable.project_id, slug }
+    return { invite: usable.id, project, role: usable.role, unvouched: usable.email === null }
   }
   const project = identity.settings.registration === 'open' ? await findProject(identity.db, 'default') : undefined
   if (!project) throw new AppError('REGISTRATION_CLOSED')
-  return { invite: null, project, role: 'employee' as const }
+  return { invite: null, project, role: 'employee' as const, unvouched: true }
 }
 
 /** One change of the second factor, guarded like a login: codes have six digits only. */

@@ -233,7 +233,8 @@ async function changeAccount(tx: Tx, caller: Caller, id: string, change: Account
     tx,
     id,
     {
-      ...(change.email === undefined ? {} : { email: change.email }),
+      // Who administers the account says whose the address is.
+      ...(change.email === undefined ? {} : { email: change.email, vouched: 1 }),
       ...(change.full_name === undefined ? {} : { full_name: change.full_name }),
       ...(change.is_active === undefined ? {} : { is_active: change.is_active ? 1 : 0 }),
       ...(change.is_instance_admin === undefined ? {} : { is_instance_admin: change.is_instance_admin ? 1 : 0 }),

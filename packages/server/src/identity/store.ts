@@ -132,6 +132,7 @@ export async function insertUser(
     now: number
     isInstanceAdmin?: boolean
     mustChangePassword?: boolean
+    vouched: boolean
   },
 ): Promise<UserRow> {
   const [counter] = await tx.sql<{ value: number }>(
@@ -155,6 +156,7 @@ export async function insertUser(
     totp_last_step: null,
     created_at: user.now,
     updated_at: user.now,
+    vouched: user.vouched ? 1 : 0,
   }
   await tx.db.insertInto('users').values(row).execute()
   return row

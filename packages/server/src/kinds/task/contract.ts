@@ -71,9 +71,9 @@ export function requireSchemas(contract: Pick<Contract, 'name' | 'input' | 'outp
     const { $schema, ...rest } = schema
     // The two kinds of schema that tools write today.
     const judge = /draft-0[67]/.test(String($schema)) ? draft7() : draft2020()
-    const [fault] = judge.validateSchema(rest) === true ? [] : (judge.errors ?? [])
-    const wrong = fault ? `${fault.instancePath} ${fault.message}` : lostReference(rest)
-    if (wrong !== undefined) throw new Error(`handler ${contract.name}: the schema of its ${which} is none: ${wrong}`)
+    const [error] = judge.validateSchema(rest) === true ? [] : (judge.errors ?? [])
+    const fault = error ? `${error.instancePath} ${error.message}` : lostReference(rest)
+    if (fault !== undefined) throw new Error(`handler ${contract.name}: the schema of its ${which} is none: ${fault}`)
   }
 }
 

@@ -20,6 +20,7 @@ export interface UsersTable {
   totp_last_step: number | null
   created_at: number
   updated_at: number
+  vouched: Generated<number>
 }
 
 export interface ProjectsTable {
