@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { type AuditFolders, append, listEvents, SYSTEM } from './audit/index.ts'
+import { type AuditFolders, append, listEvents, readLine, SYSTEM } from './audit/index.ts'
 import { sealedOfWebhooks } from './channels/index.ts'
 import { blobSettings, type Config } from './config.ts'
 import { loadSecretKey, redactionKey, type SealedColumn, sealedOfUsers, sealMark } from './identity/index.ts'
@@ -102,10 +102,8 @@ export async function recordRedaction(db: Database, clock: Clock): Promise<void>
   await inProject(INSTANCE, () =>
     db.write(async (tx) => {
       const [last] = await listEvents(tx, { event_type: 'redaction.changed' }, { limit: 1 })
-      const known = last?.event
-        ? (JSON.parse(last.event) as { details?: { version?: number } }).details?.version
-        : undefined
-      if (known === REDACTION_VERSION) return
+      const said = readLine(last?.event ?? '')?.details as { version?: number } | null | undefined
+      if (said?.version === REDACTION_VERSION) return
       await append(tx, clock.now(), SYSTEM, {
         type: 'redaction.changed',
         action: `Texts are redacted by list ${REDACTION_VERSION}`,

@@ -51,6 +51,7 @@ export function happened(event: Told, say: Say, exists: (key: string) => boolean
     // Chinese keeps a gap behind a number.
     .replace(/(#\d+)(?=\p{Script=Han})/gu, '$1 ')
   const erased = /^\[erased, see (?:\d+\/)?(.+)\]$/.exec(event.action ?? '')
+  if (event.action?.startsWith('[overwritten')) return `${sentence} ${say('happened.overwritten')}`
   if (!erased) return sentence
   const { shard, erased_shard: other = shard } = event
   const index = other === shard ? erased[1] : say('audit.entryIn', { shard: other, index: erased[1] })

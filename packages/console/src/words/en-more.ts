@@ -694,6 +694,7 @@ export const enMore = {
   happened: {
     erased: '(its text was erased: see {{index}})',
     erasedElsewhere: '(its text was erased)',
+    overwritten: '(its text was overwritten: verify the log)',
     colon: ': ',
     log_continued: 'Continued the log in a new one',
     log_succeeded: 'Named the log that continues this one',

@@ -643,6 +643,7 @@ export const zhCnMore: Words<typeof enMore> = {
   happened: {
     erased: '（文本已擦除，见 {{index}}）',
     erasedElsewhere: '（文本已擦除）',
+    overwritten: '（其文本已被改写：请核验日志）',
     colon: '：',
     log_continued: '日志在新日志中继续',
     log_succeeded: '指明了接续本日志的新日志',

@@ -1,4 +1,6 @@
 import { withHiddenShown } from '@writ/api/hidden'
+import { OVERWRITTEN } from './event-line.ts'
+
 /** What a day file needs of an event: its line as stored, and the numbers that people read. */
 export interface DayEvent {
   readonly timestamp: number
@@ -35,8 +37,11 @@ export const earlierErasedLines = (row: DayEvent): { jsonl: string; readable: st
 /** True for an event whose payload is not there any more. */
 export const isErased = (row: Pick<DayEvent, 'event'>): boolean => row.event === ''
 
-/** One line for machines: the payload as it was committed to. */
-export const jsonlLine = (row: DayEvent): string => (isErased(row) ? JSON.stringify(erasedText(row)) : row.event)
+/** One line for machines: the payload as it was committed to. None that was written over makes two lines of one. */
+export function jsonlLine(row: DayEvent): string {
+  if (isErased(row)) return JSON.stringify(erasedText(row))
+  return row.event.includes('\n') ? JSON.stringify(OVERWRITTEN) : row.event
+}
 
 /** UTC day of an event, as its files are named. */
 export function dayOf(timestamp: number): string {
@@ -62,6 +67,7 @@ export const earlierReadableLine = (row: DayEvent): string => lineWith(escapeEar
 function lineWith(escaped: (text: string) => string, row: DayEvent): string {
   if (isErased(row)) return erasedText(row)
   const e = fieldsOf(row.event)
+  if (e === null) return OVERWRITTEN
   const actor = e.actor_username === null ? 'system' : `${e.actor_username}(${row.actor_number ?? e.actor_id ?? '?'})`
   const resource = e.resource_type === null ? 'none' : `${e.resource_type}:${row.resource_number ?? e.resource_id}`
   return [e.timestamp, e.event_type, actor, resource, e.success ? 'SUCCESS' : 'FAILED', e.action]
@@ -71,14 +77,18 @@ function lineWith(escaped: (text: string) => string, row: DayEvent): string {
 
 /**
  * The fields of a payload that people read; what stands between, the details and who asked from where, is most of it. Within a text
- * every quote has a backslash before it, so a comma and a bare quote are the end of a field.
+ * every quote has a backslash before it, so a comma and a bare quote are the end of a field. Null of what is no payload.
  */
-function fieldsOf(event: string): Record<string, string | boolean | null> {
+function fieldsOf(event: string): Record<string, string | boolean | null> | null {
   const from = event.indexOf(',"details":')
   const to = event.lastIndexOf(',"success":')
   // Written in another order: read as whatever JSON it is.
   const shown = from < 0 || to < from ? event : event.slice(0, from) + event.slice(to)
-  return JSON.parse(shown)
+  try {
+    return Object(JSON.parse(shown))
+  } catch {
+    return null
+  }
 }
 
 const UNSAFE = /[\\|\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g

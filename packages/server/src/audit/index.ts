@@ -19,6 +19,7 @@ export { type ContinuedLog, continueLog, findLogsAhead, rebuildDayFiles } from '
 export { placeOfErasure } from './day-file.ts'
 export { replaceFile, syncDirectory, writeSynced } from './durable-file.ts'
 export { dropOldestLog, erasePayload, isErasable } from './erase.ts'
+export { type EventLine, OVERWRITTEN, readLine } from './event-line.ts'
 export { faultOfPatterns, requireEventPatterns, requireEventType } from './event-types.ts'
 export {
   type AuditFolders,

@@ -1,5 +1,5 @@
 import { type Event, eventTypeOf } from '@writ/api'
-import type { PlacedEvent, Position } from '../audit/index.ts'
+import { OVERWRITTEN, type PlacedEvent, type Position, readLine } from '../audit/index.ts'
 import { rfc3339 } from '../platform/clock.ts'
 
 /**
@@ -25,11 +25,12 @@ export const covers = (patterns: readonly string[], type: string): boolean =>
  * address and the browser of whoever acted stay inside.
  */
 export function showEvent(row: PlacedEvent, from: { readonly source: string }): Event {
-  // The line that `append` wrote: the twelve keys. Of an erased one nothing is left to say but that.
-  const line =
-    row.event === ''
-      ? { action: '[erased]', details: null, error_message: null }
-      : (JSON.parse(row.event) as Pick<Event['data'], 'action' | 'details' | 'error_message'>)
+  // Of one that was erased, or written over, nothing is left to say but that.
+  const line = readLine(row.event) ?? {
+    action: row.event === '' ? '[erased]' : OVERWRITTEN,
+    details: null,
+    error_message: null,
+  }
   return {
     specversion: '1.0',
     id: row.id,

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { endOfLog, listEventsBehind, type PlacedEvent, type Position, RUN_ENDS } from '../audit/index.ts'
+import { endOfLog, listEventsBehind, type PlacedEvent, type Position, RUN_ENDS, readLine } from '../audit/index.ts'
 import type { Clock } from '../platform/clock.ts'
 import { type Database, INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
 import { firstIdAt, uuidv7 } from '../platform/ids.ts'
@@ -71,8 +71,7 @@ function taskIn(
 ): { handler: string; callback: string | undefined } | undefined {
   if (!RUN_ENDS.has(event.event_type) || event.event === '') return undefined
   if (!withoutToo && !event.event.includes('"callback"')) return undefined
-  // The line that `append` wrote.
-  const { details } = JSON.parse(event.event) as { details: { handler?: unknown; callback?: unknown } | null }
+  const details = readLine(event.event)?.details as { handler?: unknown; callback?: unknown } | null | undefined
   if (typeof details?.handler !== 'string') return undefined
   return { handler: details.handler, callback: typeof details.callback === 'string' ? details.callback : undefined }
 }

@@ -47,6 +47,7 @@ import {
   openLogReader,
   type ProvenEvent,
   type PublicKeyRecord,
+  readLine,
   readLogFile,
   tilesOf as readTilesOf,
   sha256,
@@ -288,17 +289,18 @@ async function findRecords(on: BundleOn, project: string, logs: readonly Publish
     const { recorded } = (await findAnchored(on.db, log.row)) ?? {}
     const signed = recorded && { ...recorded.row, shard: recorded.instance.shard }
     const all = signed && isBegin(log, signed.event) && signed.id !== newest[0]?.id ? [...newest, signed] : newest
-    found.push(...all.map((event) => ({ log, event, size: recordedIn(event.event).size })))
+    found.push(...all.map((event) => ({ log, event, size: recordedIn(event.event)?.size ?? 0 })))
   }
   return found
 }
 
 const isBegin = (log: PublishedLog, event: string): boolean => {
-  const { origin, size } = recordedIn(event)
-  return origin === log.row.origin && size <= log.checkpoint.size
+  const recorded = recordedIn(event)
+  return recorded?.origin === log.row.origin && recorded.size <= log.checkpoint.size
 }
 
-const recordedIn = (event: string) => (JSON.parse(event) as { details: { origin: string; size: number } }).details
+/** What the sequencer recorded; undefined where somebody wrote over it. */
+const recordedIn = (event: string) => readLine(event)?.details as { origin: string; size: number } | null | undefined
 
 const tilesOf = ({ readTile, nodes }: PublishedLog) => ({ hash: sha256, readTile, nodes })
 

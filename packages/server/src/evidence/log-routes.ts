@@ -16,6 +16,7 @@ import {
   countPending,
   dayFolder,
   type EventFilter,
+  type EventLine,
   type EventRow,
   erasureState,
   findAnchored,
@@ -26,7 +27,9 @@ import {
   listEventsForward,
   loadAnchorEvidence,
   logPlace,
+  OVERWRITTEN,
   placeOfErasure,
+  readLine,
   requireEventType,
   type Sequencer,
   snapshotLog,
@@ -111,7 +114,9 @@ export const auditHandlers = (on: LogOn): Handlers<typeof auditApi, Caller> => (
         const page: { limit: number; after?: string } = after === undefined ? { limit: PAGE } : { limit: PAGE, after }
         const rows = await inProject(project, () => on.db.read((tx) => listEventsForward(tx, filter, page)))
         if (rows.length > 0)
-          yield rows.map((row) => (format === 'csv' ? csvLine(lineOf(row)) : `${lineOf(row)}\n`)).join('')
+          yield rows
+            .map(format === 'csv' ? (row) => csvLine(readLine(row.event) ?? withoutLine(row)) : jsonLine)
+            .join('')
         if (rows.length < PAGE) return
         after = rows.at(-1)!.id
       }
@@ -344,15 +349,15 @@ function timeOf(name: string, text: string, wholeDay: number): number {
 
 const entriesText = (count: number) => (count === 1 ? '1 entry' : `${count} entries`)
 
-/** An event without its payload: what the columns still say, in the twelve keys. */
-const erasedEvent = (row: EventRow) => ({
+/** An event whose line is not there any more: what the columns still say, in the twelve keys. */
+const withoutLine = (row: EventRow): EventLine => ({
   event_type: row.event_type as AuditEvent['event_type'],
   timestamp: rfc3339(row.timestamp),
   actor_id: row.actor_id,
   actor_username: null,
   resource_type: row.resource_type,
   resource_id: row.resource_id,
-  action: `[erased, see ${placeOfErasure(row) ?? row.erased_by ?? 'the log'}]`,
+  action: row.event === '' ? `[erased, see ${placeOfErasure(row) ?? row.erased_by ?? 'the log'}]` : OVERWRITTEN,
   details: null,
   ip_address: null,
   user_agent: null,
@@ -360,26 +365,26 @@ const erasedEvent = (row: EventRow) => ({
   error_message: null,
 })
 
-const lineOf = (row: EventRow): string => (row.event === '' ? JSON.stringify(erasedEvent(row)) : row.event)
-
 function showEvent(row: EventRow): AuditEvent {
+  const place = { id: row.id, shard: row.shard, log_index: row.log_index }
   return {
-    id: row.id,
-    shard: row.shard,
-    log_index: row.log_index,
+    ...place,
     // The stored line is the twelve keys; beside them stand the numbers that people read.
-    ...(JSON.parse(lineOf(row)) as Omit<AuditEvent, 'id' | 'shard' | 'log_index' | 'actor_number' | 'resource_number'>),
+    ...(readLine(row.event) ?? withoutLine(row)),
+    ...place,
     ...(row.event === '' ? { erased_index: row.erased_index, erased_shard: row.erased_shard } : {}),
     actor_number: row.actor_number,
     resource_number: row.resource_number,
   }
 }
 
+/** As it was recorded, to the byte, where it is a line. */
+const jsonLine = (row: EventRow): string => `${readLine(row.event) ? row.event : JSON.stringify(withoutLine(row))}\n`
+
 /** One CSV line (RFC 4180). A field that a spreadsheet would take for a formula gets a quote in front. */
-function csvLine(event: string): string {
-  const row = JSON.parse(event) as Record<string, unknown>
+function csvLine(line: EventLine): string {
   const fields = auditKeys.map((key) => {
-    const value = row[key]
+    const value = line[key]
     const text = value === null ? '' : typeof value === 'object' ? JSON.stringify(value) : String(value)
     const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text
     return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe

@@ -12,6 +12,7 @@ import {
   listEventsOfPerson,
   listLogs,
   listLogsPart,
+  readLine,
   type Sequencer,
 } from '../audit/index.ts'
 import {
@@ -207,8 +208,7 @@ async function findSuccessorKey(tx: Tx, origin: string): Promise<string | null> 
   return events.find((row) => row.resource_id?.startsWith(`${origin}+`))?.resource_id ?? null
 }
 
-const detailsOf = (event: string): { origin?: unknown; requested_by_id?: unknown } =>
-  (JSON.parse(event) as { details: object | null }).details ?? {}
+const detailsOf = (event: string): { origin?: unknown; requested_by_id?: unknown } => readLine(event)?.details ?? {}
 
 const showLog = (row: Log): ShownLog => ({
   shard: row.shard,

@@ -1,4 +1,4 @@
-import { type Actor, append, EMPTY_ROOT, insertLog, listEvents, newOrigin } from '../audit/index.ts'
+import { type Actor, append, EMPTY_ROOT, insertLog, listEvents, newOrigin, readLine } from '../audit/index.ts'
 import { type Database, INSTANCE, inProject, type Tx, UniqueViolation } from '../platform/db/index.ts'
 import { defaultPolicy, policyText } from './policy.ts'
 import { findLogOrigin, insertProject, listProjects, type ProjectRow } from './store-projects.ts'
@@ -57,9 +57,6 @@ export async function healProjects(db: Database, now: number): Promise<number> {
 async function promisedOrigin(db: Database, project: string): Promise<string | undefined> {
   const filter = { event_type: 'project.created', resource_id: project }
   const [created] = await inProject(INSTANCE, () => db.read((tx) => listEvents(tx, filter, { limit: 1 })))
-  // What it says may be erased, with whoever made the project.
-  if (!created?.event) return undefined
-  // `createProject` wrote it.
-  const { details } = JSON.parse(created.event) as { details: { log_origin?: string } }
-  return details.log_origin
+  // `createProject` wrote it. What it says may be erased, with whoever made the project.
+  return (readLine(created?.event ?? '')?.details as { log_origin?: string } | null | undefined)?.log_origin
 }

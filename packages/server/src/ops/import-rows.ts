@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { type Actor, append, listEventsAbout } from '../audit/index.ts'
+import { type Actor, append, listEventsAbout, readLine } from '../audit/index.ts'
 import { createAccount, findUserByName, type Identity, oneTimePassword } from '../identity/index.ts'
 import type { Blobs } from '../platform/blobs/index.ts'
 import { INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
@@ -171,10 +171,8 @@ async function wasTakenOver({ identity: { db } }: Importing, account: string, ro
   const { imported_from, imported_id } = source(row)
   // Where it was erased, nobody knows whose account that was.
   return told.some(({ event }) => {
-    const { details } = Object(event === '' ? null : JSON.parse(event)) as {
-      details?: Partial<ReturnType<typeof source>>
-    }
-    return details?.imported_from === imported_from && details.imported_id === imported_id
+    const details = readLine(event)?.details as Partial<ReturnType<typeof source>> | null | undefined
+    return details?.imported_from === imported_from && details?.imported_id === imported_id
   })
 }
 

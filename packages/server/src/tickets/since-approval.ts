@@ -1,5 +1,5 @@
 import type { TicketChanges } from '@writ/api'
-import { listEventsAbout } from '../audit/index.ts'
+import { listEventsAbout, readLine } from '../audit/index.ts'
 import { type Caller, loadPolicy } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
 import { rfc3339OrNull } from '../platform/clock.ts'
@@ -19,7 +19,7 @@ interface Edited {
 
 /**
  * What somebody agrees to anew: the fields that were edited since a version of the ticket was approved last, as they were then and as
- * they are now. Read from the edits' own events, in the order in which they were made; one whose text was erased is counted.
+ * they are now. Read from the edits' own events, in the order in which they were made; one whose text was erased, or written over, is counted.
  * For whoever may approve, and for those who read the log anyway. Throws ADMIN_REQUIRED, ROLE_NOT_ALLOWED, TICKET_NOT_FOUND.
  */
 export async function changesSinceApproval(tx: Tx, caller: Caller, ref: store.Ref): Promise<TicketChanges> {
@@ -34,10 +34,9 @@ export async function changesSinceApproval(tx: Tx, caller: Caller, ref: store.Re
   const edits = events.slice(events.findLastIndex(({ event_type }) => event_type === 'ticket.approved') + 1)
   const fields = new Map<Field, Edited>()
   for (const { event } of edits) {
-    if (event === '') continue
     // Written by editTicket alone.
-    const { details } = JSON.parse(event) as { details: { changes: Edited[] } }
-    for (const one of details.changes) fields.set(one.field, { ...one, from: (fields.get(one.field) ?? one).from })
+    const { changes = [] } = (readLine(event)?.details ?? {}) as { changes?: Edited[] }
+    for (const one of changes) fields.set(one.field, { ...one, from: (fields.get(one.field) ?? one).from })
   }
   return {
     ...nothing,
@@ -46,7 +45,7 @@ export async function changesSinceApproval(tx: Tx, caller: Caller, ref: store.Re
     changes: [...fields.values()]
       .filter(({ from, to }) => from !== to)
       .map(({ field, from, to }) => ({ field, from: shown(from), to: shown(to) })),
-    unreadable: edits.filter(({ event }) => event === '').length,
+    unreadable: edits.filter(({ event }) => readLine(event) === null).length,
   }
 }
 
