@@ -55,7 +55,9 @@ for (const backend of backends())
       bad.map(({ event_type, resource_id }) => [event_type, resource_id]).toSorted(),
       [...tickets.map((id) => ['ticket.created', id]), ['run.completed', task]].toSorted(),
     )
-    const lines = ok(await admin.get<string>('/audit/export?format=jsonl')).trimEnd().split('\n')
+    const lines = ok(await admin.get<string>('/audit/export?format=jsonl'))
+      .trimEnd()
+      .split('\n')
     assert.equal(lines.filter((line) => OVERWRITTEN.test((JSON.parse(line) as AuditEvent).action)).length, bad.length)
     assert.equal((await admin.get('/audit/export?format=csv')).status, 200)
     const { items } = ok(await admin.get<{ items: Event[] }>('/events?after=0&limit=100'))
