@@ -7,6 +7,7 @@ import type { TaskRetention } from './kinds/task/index.ts'
 import type { Blobs } from './platform/blobs/index.ts'
 import type { Clock } from './platform/clock.ts'
 import { type Database, INSTANCE, inProject } from './platform/db/index.ts'
+import { eachAlone } from './platform/each-alone.ts'
 import type { Logger } from './platform/log.ts'
 import { createTrouble } from './platform/trouble.ts'
 import { removeErasedBytes } from './runs/index.ts'
@@ -38,7 +39,7 @@ export function runChores(on: ChoresOn, stop: AbortSignal): Promise<void>[] {
     'prepare the next months': () => db.prepareMonths(clock.now()),
     // Bytes that were erased while the store was away, or just before a stop.
     'remove erased bytes': async () => {
-      for (const { id } of await listProjects(db)) await removeErasedBytes({ db, blobs, clock }, id)
+      await eachAlone(await listProjects(db), ({ id }) => removeErasedBytes({ db, blobs, clock }, id))
     },
     'rotate logs': async () => sequencer?.rotateDue({ days: config.logRotateDays, entries: config.logRotateEntries }),
     'forget old deliveries': () => forgetOldDeliveries(db, clock.now()),

@@ -9,9 +9,11 @@ import { type Database, INSTANCE, inProject, openDatabase, type Tx } from '../pl
 import { uuidv7 } from '../platform/ids.ts'
 import { createLog } from '../platform/log.ts'
 import { append, SYSTEM } from './append.ts'
+import { erasePayload } from './erase.ts'
 import { type AuditFolders, logFolder } from './folders.ts'
 import { recentRows } from './recent.ts'
 import { createSequencer, LogAheadOfDatabase, newOrigin } from './sequencer.ts'
+import { listEvents } from './store.ts'
 
 const T = Date.UTC(2026, 0, 1)
 const P = '0190a000-0000-7000-8000-00000000000a'
@@ -201,6 +203,61 @@ test('a log that cannot be written holds up no other, and goes on when it can', 
     await sequencer.first
     assert.equal(published(first!), 3)
     assert.equal(sequencer.health.failing, null)
+  } finally {
+    stop.abort()
+    await working
+    await db.close()
+    rmSync(folder, { recursive: true, force: true })
+  }
+})
+
+test('a day file that cannot be written anew holds up no other, and no checkpoint', async () => {
+  const { folder, folders, db } = await openStore()
+  const projects = ['0190a000-0000-7000-8000-000000000010', '0190a000-0000-7000-8000-000000000011']
+  const clock = createFakeClock(T)
+  const stop = new AbortController()
+  let working: Promise<void> = Promise.resolve()
+  const dayOf = (project: string) => {
+    const file = path.join(folders.days, slugOf(project), 'audit_2026-01-01.jsonl')
+    return existsSync(file) ? readFileSync(file, 'utf8') : ''
+  }
+  const slugOf = (project: string) => (project === INSTANCE ? '_instance' : `p${projects.indexOf(project)}`)
+  try {
+    await addProject(db, INSTANCE, 'instance')
+    for (const project of projects) {
+      await addProject(db, project, slugOf(project))
+      await say(db, 2, project)
+    }
+    const sequencer = openSequencer({ db, folders, intervalMs: 5 }, { level: 'fatal', slugOf, clock })
+    working = sequencer.run(stop.signal)
+    await until('all is in the day files', async () =>
+      projects.every((project) => dayOf(project).split('\n').length === 3),
+    )
+    // What is written beside the file first.
+    const obstacle = path.join(folders.days, 'p0', '.audit_2026-01-01.jsonl')
+    mkdirSync(obstacle)
+    for (const project of projects)
+      await inProject(project, () =>
+        db.write(async (tx) => {
+          const [event] = await listEvents(tx, {}, { limit: 1 })
+          await erasePayload(tx, T, SYSTEM, event!, 'a request')
+        }),
+      )
+    clock.advance(60_000)
+    await until('the second is written anew', async () => dayOf(projects[1]!).includes('[erased'))
+    await until('the first is met', async () => sequencer.health.failing !== null)
+    const recorded = () =>
+      db.sequence((tx) =>
+        tx.sql<{ resource_id: string }>(
+          "select resource_id from audit_events where event_type = 'project.checkpoint' and timestamp > ?1",
+          [T],
+        ),
+      )
+    await until('both are recorded', async () => (await recorded()).length === 2)
+    assert.ok(!dayOf(projects[0]!).includes('[erased'))
+    rmSync(obstacle, { recursive: true })
+    await until('the first is written anew', async () => dayOf(projects[0]!).includes('[erased'))
+    await until('all is well', async () => sequencer.health.failing === null)
   } finally {
     stop.abort()
     await working

@@ -2,6 +2,7 @@ import { setImmediate as immediate, setTimeout as sleep } from 'node:timers/prom
 import { formatKeyChange, keyChangePath, toBase64 } from '@writ/tlog'
 import type { Clock } from '../platform/clock.ts'
 import { type Database, DatabaseUnavailable, INSTANCE, type RequestMark } from '../platform/db/index.ts'
+import { eachAlone } from '../platform/each-alone.ts'
 import { randomToken } from '../platform/ids.ts'
 import type { Logger } from '../platform/log.ts'
 import { createTrouble } from '../platform/trouble.ts'
@@ -204,10 +205,12 @@ export function createSequencer(options: {
       }
     })
     recentRows.endRound()
-    if (lag) {
-      await writeErasures()
-      await clearDropped()
-    }
+    if (lag)
+      // A day that cannot be written anew keeps no other from it, and no checkpoint from being recorded.
+      await eachAlone([writeErasures, clearDropped], (work) => work(), stopsAll).catch((error) => {
+        if (stopsAll(error)) throw error
+        failures.push(error)
+      })
     if (record) {
       recordedAt = clock.steady()
       await recordCheckpoints(logs.map((one) => one.row))
@@ -354,7 +357,8 @@ export function createSequencer(options: {
   /** Lines of erased payloads, in day files that were written before. Stopped in between: found again by the next round. */
   async function writeErasures(): Promise<void> {
     const all = await db.sequence(erasures.listUnwrittenErasures)
-    for (const [project, erased] of Map.groupBy(all, (one) => one.project_id)) {
+    const byProject = Map.groupBy(all, (one) => one.project_id)
+    const write = async ([project, erased]: [string, typeof all]) => {
       const days = await daysOf(project)
       for (const [day, events] of Map.groupBy(erased, (one) => dayOf(one.timestamp))) {
         await days.rewrite(day, () => rowsOfDay(project, day))
@@ -367,6 +371,7 @@ export function createSequencer(options: {
         )
       }
     }
+    await eachAlone(byProject, write, stopsAll)
   }
 
   /**
@@ -376,7 +381,8 @@ export function createSequencer(options: {
    */
   async function clearDropped(): Promise<void> {
     const enough = performance.now() + CLEARING_MS
-    for (const log of await db.sequence(erasures.listDroppedLogs)) {
+    const clear = async (log: store.Log) => {
+      if (performance.now() >= enough) return
       const project = log.project_id
       let cleared = clearing.get(log.origin)
       if (cleared === undefined) {
@@ -396,6 +402,7 @@ export function createSequencer(options: {
       await db.sequence((tx) => erasures.setFilesGone(tx, log, clock.now()))
       clearing.delete(log.origin)
     }
+    await eachAlone(await db.sequence(erasures.listDroppedLogs), clear, stopsAll)
   }
 
   /** Writes the day files of days behind the one of `after`, up to that of `until`, anew from the rows that are left. */

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { endOfLog, listEventsBehind, type PlacedEvent, type Position, RUN_ENDS, readLine } from '../audit/index.ts'
 import type { Clock } from '../platform/clock.ts'
 import { type Database, INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
+import { eachAlone } from '../platform/each-alone.ts'
 import { firstIdAt, uuidv7 } from '../platform/ids.ts'
 import type { Logger } from '../platform/log.ts'
 import { createTrouble } from '../platform/trouble.ts'
@@ -25,15 +26,15 @@ export function createFanOut(on: { db: Database; clock: Clock; log: Logger; poll
 } {
   async function round(): Promise<void> {
     const read = await inProject(INSTANCE, () => on.db.read((tx) => store.listRead(tx)))
-    for (const { project_id, shard, log_index } of read) {
-      await inProject(project_id, async () => {
+    await eachAlone(read, ({ project_id, shard, log_index }) =>
+      inProject(project_id, async () => {
         // Looking costs one row and no lock; most of the time there is nothing.
         const more = await on.db.read((tx) => listEventsBehind(tx, { shard, index: log_index }, 1))
         if (more.length === 0) return
         while (await on.db.write((tx) => fanOut(tx, on.clock.now()))) {}
         on.told()
-      })
-    }
+      }),
+    )
   }
 
   const trouble = createTrouble(on.log, {
@@ -57,11 +58,12 @@ const FORGETS = 1_000
 /** Forgets deliveries that were settled and are older than 30 days; the events themselves stay in the log. */
 export async function forgetOldDeliveries(db: Database, now: number): Promise<void> {
   const read = await inProject(INSTANCE, () => db.read((tx) => store.listRead(tx)))
-  for (const { project_id } of read)
-    await inProject(project_id, async () => {
+  await eachAlone(read, ({ project_id }) =>
+    inProject(project_id, async () => {
       const before = firstIdAt(now - MEMORY_MS)
       while ((await db.write((tx) => store.forgetDeliveries(tx, before, FORGETS))) === FORGETS) {}
-    })
+    }),
+  )
 }
 
 /** Of the end of a task: its handler, and the webhook that is to hear of it if it was dispatched with a callback. Most have none, and are not read for it. */

@@ -4,6 +4,7 @@ import { listEndsBehind, oldestBehind } from '../audit/index.ts'
 import { listProjects } from '../identity/index.ts'
 import type { Clock } from '../platform/clock.ts'
 import { type Database, inProject, type Tx } from '../platform/db/index.ts'
+import { eachAlone } from '../platform/each-alone.ts'
 import type { Logger } from '../platform/log.ts'
 import { createTrouble } from '../platform/trouble.ts'
 import { addTo, classOf } from './histogram.ts'
@@ -89,13 +90,14 @@ export function createCounter(on: { db: Database; clock: Clock; log: Logger; pol
   async function round(stop?: AbortSignal): Promise<number> {
     const projects = await listProjects(db)
     let all = 0
-    for (const { id } of projects)
+    await eachAlone(projects, async ({ id }) => {
       for (let more = true; more && !stop?.aborted; ) {
         const done = await inProject(id, batch)
         all += done.counted
         more = done.more
         if (more) await sleep(BREATH_MS)
       }
+    })
     return all
   }
 

@@ -7,6 +7,7 @@ import { AppError } from '../platform/app-error.ts'
 import type { Clock } from '../platform/clock.ts'
 import { coalesceIn } from '../platform/coalesce.ts'
 import { type Command, type Database, inProject, type Tx } from '../platform/db/index.ts'
+import { eachAlone } from '../platform/each-alone.ts'
 import { randomHex } from '../platform/ids.ts'
 import type { Logger } from '../platform/log.ts'
 import { beginTrace, type Tracing } from '../platform/tracing.ts'
@@ -285,10 +286,11 @@ export async function forgetOldFires(
   projects: readonly { readonly id: string }[],
   now: number,
 ): Promise<void> {
-  for (const { id } of projects)
-    await inProject(id, async () => {
+  await eachAlone(projects, ({ id }) =>
+    inProject(id, async () => {
       while ((await db.write((tx) => forgetResting(tx, now - KEEP_FIRES_MS))) === FORGETS) {}
-    })
+    }),
+  )
 }
 
 async function forgetResting(tx: Tx, before: number): Promise<number> {
