@@ -2,9 +2,7 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { once } from 'node:events'
 import { chmodSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { connect, createServer, type Socket } from 'node:net'
 import path from 'node:path'
 import { after, before, test } from 'node:test'
 import { promisify } from 'node:util'
@@ -14,8 +12,8 @@ import { loadConfig } from '../packages/server/src/config.ts'
 import { openBlobs } from '../packages/server/src/platform/blobs/index.ts'
 import { Secret } from '../packages/server/src/platform/secret.ts'
 import { missingS3, type S3Server, startS3 } from './servers/ceph-rgw.ts'
-import { freePort } from './servers/free-port.ts'
 import { missingBackend } from './servers/missing-backend.ts'
+import { startProxy } from './servers/proxy.ts'
 import { TestSystem, until } from './test-system.ts'
 
 const run = promisify(execFile)
@@ -34,40 +32,10 @@ const minio = (bucket: string, endpoint = server.endpoint) => ({
   MINIO_REGION: server.region,
 })
 
-/** A wire to the store that can be cut. */
-async function openWire(to: string) {
-  const { port: target } = new URL(to)
-  const port = await freePort()
-  const sockets = new Set<Socket>()
-  const wire = createServer((near) => {
-    const far = connect(Number(target), '127.0.0.1')
-    for (const [one, other] of [
-      [near, far],
-      [far, near],
-    ] as const) {
-      sockets.add(one)
-      one.on('error', () => other.destroy())
-      one.on('close', () => {
-        sockets.delete(one)
-        other.destroy()
-      })
-      one.pipe(other)
-    }
-  })
-  const mend = async () => {
-    wire.listen(port, '127.0.0.1')
-    await once(wire, 'listening')
-  }
-  await mend()
-  return {
-    endpoint: `http://127.0.0.1:${port}`,
-    mend,
-    async cut() {
-      const closed = new Promise((done) => wire.close(done))
-      for (const socket of sockets) socket.destroy()
-      await closed
-    },
-  }
+/** A way to the store that can be cut. */
+async function openWire() {
+  const proxy = await startProxy(Number(new URL(server.endpoint).port))
+  return { ...proxy, endpoint: `http://127.0.0.1:${proxy.port}` }
 }
 
 /** A ticket with one proof on this file, judged. Answers the number of the artifact. */
@@ -96,10 +64,10 @@ const configuration = '{"hostname":"sw1"}'
 test('the main job works on an S3 store; while the store is gone the answer is 503, and afterwards it works again', {
   skip,
 }, async () => {
-  const wire = await openWire(server.endpoint)
+  const wire = await openWire()
   await using system = await TestSystem.start({
     env: { ARTIFACT_STORAGE_TYPE: 'minio', ...minio('main-job', wire.endpoint) },
-    afterwards: wire.cut,
+    afterwards: wire.refuse,
   })
   const artifact = await prove(system, 'sw1.json', configuration)
   assert.equal(await download(system, artifact), configuration)
@@ -110,7 +78,7 @@ test('the main job works on an S3 store; while the store is gone the answer is 5
     ticket_id: ticket.body.number,
     expect: [{ name: 'sw2.json' }],
   })
-  await wire.cut()
+  await wire.refuse()
   const refused = [
     await system.employee.get<Problem>(`/artifacts/${artifact}/download`),
     await system.employee.upload(run.body.number, 'sw2.json', configuration),
@@ -133,10 +101,10 @@ test('the main job works on an S3 store; while the store is gone the answer is 5
 })
 
 test('what is erased while the store is away is erased; the bytes go when it is back', { skip }, async () => {
-  const wire = await openWire(server.endpoint)
+  const wire = await openWire()
   await using system = await TestSystem.start({
     env: { ARTIFACT_STORAGE_TYPE: 'minio', ...minio('erased', wire.endpoint) },
-    afterwards: wire.cut,
+    afterwards: wire.refuse,
   })
   const artifact = await prove(system, 'sw1.json', configuration)
   const [project] = (await system.admin.get<{ id: string }[]>('/projects')).body
@@ -146,7 +114,7 @@ test('what is erased while the store is away is erased; the bytes go when it is 
   const inStore = async () => (await blobs.stat(project!.id, digestOf(configuration))) !== undefined
   try {
     assert.equal(await inStore(), true)
-    await wire.cut()
+    await wire.refuse()
     const erased = await system.admin.post(`/artifacts/${artifact}/erase`, { ground: 'GDPR Art. 17' })
     assert.equal(erased.status, 200, JSON.stringify(erased.body))
     assert.equal((await system.admin.get(`/artifacts/${artifact}/download`)).status, 410)

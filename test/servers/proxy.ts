@@ -28,8 +28,8 @@ interface Pair {
   forgotten: boolean
 }
 
-/** Forwards to a port on loopback. */
-export async function startProxy(target: number): Promise<Proxy> {
+/** Forwards to a port on loopback, or to the one that is answered when somebody comes; where that throws, they are turned away. */
+export async function startProxy(target: number | (() => number)): Promise<Proxy> {
   const port = await freePort()
   const pairs = new Set<Pair>()
   let isCut = false
@@ -37,7 +37,14 @@ export async function startProxy(target: number): Promise<Proxy> {
   let server: Server | undefined
 
   function join(client: Socket): void {
-    const pair: Pair = { client, far: connect(target, '127.0.0.1'), forgotten: false }
+    let to: number
+    try {
+      to = typeof target === 'number' ? target : target()
+    } catch {
+      client.destroy()
+      return
+    }
+    const pair: Pair = { client, far: connect(to, '127.0.0.1'), forgotten: false }
     pairs.add(pair)
     for (const [from, to] of [
       [client, pair.far],

@@ -3,11 +3,11 @@ import assert from 'node:assert/strict'
 import type { EventPage, RunDetail, Ticket } from '@writ/api'
 import type { Answer } from '../../client.ts'
 import { carryOut } from '../../play-programs.ts'
+import { startProxy } from '../../servers/proxy.ts'
 import { type Person, type TestSystem, until } from '../../test-system.ts'
 import { createBook } from './book.ts'
 import type { Act, Order, Place } from './program.ts'
 import { startWatcher, type Watcher } from './watchers.ts'
-import { openWay, type Way } from './way.ts'
 
 export const SLUGS = ['default', 'elsewhere'] as const
 const MOST_WATCHERS = 6
@@ -20,18 +20,19 @@ export async function play(
   orders: readonly Order[],
   tell?: (text: string) => void,
 ): Promise<void> {
-  await using way = await openWay(() => system.base)
+  // At an address that stays: it leads to another server after each start.
+  const way = await startProxy(() => Number(new URL(system.base).port))
   const player = createPlayer(system, ann, way)
   try {
     await player.begin()
     await carryOut(orders, player, tell)
     await player.finish()
   } finally {
-    await player.leave()
+    await player.leave().finally(way.stop)
   }
 }
 
-function createPlayer(system: TestSystem, ann: Person, way: Way) {
+function createPlayer(system: TestSystem, ann: Person, way: Awaited<ReturnType<typeof startProxy>>) {
   const { admin, employee } = system
   const books = [createBook(), createBook()] as const
   const watchers: Watcher[] = []
@@ -72,7 +73,8 @@ function createPlayer(system: TestSystem, ann: Person, way: Way) {
         return void (await watcher?.leave())
       }
       case 'cut':
-        return void way.cut()
+        await way.refuse()
+        return way.mend()
       case 'expire':
         if (!isProcess) system.advance(HALF_AN_HOUR)
         return
@@ -106,7 +108,7 @@ function createPlayer(system: TestSystem, ann: Person, way: Way) {
     const person = who === 'admin' ? admin : employee
     // These are told no place before the first event.
     const now = kind === 'client' || kind === 'pages' ? books[project].end : undefined
-    const on = { url: way.url, slug: SLUGS[project], token: person.token }
+    const on = { url: `http://127.0.0.1:${way.port}`, slug: SLUGS[project], token: person.token }
     watchers.push(startWatcher(on, { kind, who, project, types, from: from === 'start' ? '0' : (behind ?? now) }))
   }
 
