@@ -1,6 +1,8 @@
 /** Kinds of settings: what each accepts, said in words and done in code, and how its value is shown again. */
 import path from 'node:path'
+import { Slug } from '@writ/api'
 import ipaddr from 'ipaddr.js'
+import { Check } from 'typebox/schema'
 import { Secret } from './platform/secret.ts'
 
 export type Kind<T> = {
@@ -95,7 +97,7 @@ export const destinations: Kind<string[]> = {
     return items.every((item) => {
       const [place = '', slug, ...more] = item.split('@')
       const isPlace = isNetwork(place) || (HOST_NAME.test(place) && !/^[\d.]+$/.test(place))
-      return isPlace && (slug === undefined || SLUG.test(slug)) && more.length === 0
+      return isPlace && (slug === undefined || Check(Slug, slug)) && more.length === 0
     })
       ? items
       : undefined
@@ -201,9 +203,6 @@ export const smtpUrl: Kind<Secret<string>> = {
 }
 
 const HOST_NAME = /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]*[a-z0-9])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9])?)*\.?$/i
-
-/** Of a project. */
-const SLUG = /^[a-z0-9][a-z0-9_-]{1,63}$/
 
 function listOf(given: string): string[] {
   return given
