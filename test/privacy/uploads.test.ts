@@ -45,6 +45,13 @@ for (const backend of backends()) {
     assert.deepEqual((await sys.admin.get(`/artifacts/run/${run.id}`)).body, [])
     const [event] = (await sys.admin.get<AuditEvent[]>('/audit/events?event_type=artifact.refused')).body
     assert.deepEqual([event!.resource_id, event!.success, event!.details], [run.id, false, { filename: 'sw1.cfg' }])
+    // A password of an address reads like one of mail with its host, and is a secret all the same.
+    const ftp = await sys.employee.upload(
+      run.id,
+      'sw1.cfg',
+      `archive\n path ${'ftp://backup:'}Tr0ub4dor@files.example\n`,
+    )
+    assert.deepEqual([ftp.status, (ftp.body as { code?: string }).code], [422, 'SECRET_IN_ARTIFACT'])
     // Addresses of people are no secrets; and the run still takes what is clean.
     const clean = await sys.employee.upload(run.id, 'sw1.cfg', 'hostname sw1\ncontact bob@example.org\n')
     assert.equal(clean.status, 200, JSON.stringify(clean.body))

@@ -7,7 +7,13 @@ import { sealedOfApps, sealedOfHandlers, sealedOfTasks } from './kinds/task/inde
 import type { Clock } from './platform/clock.ts'
 import { type Database, type DatabaseSettings, INSTANCE, inProject, type Shared } from './platform/db/index.ts'
 import { folderId } from './platform/folder-id.ts'
-import { configureRedaction, liveSecrets, REDACTION_VERSION, redactionKinds } from './platform/redact/index.ts'
+import {
+  configureRedaction,
+  liveSecrets,
+  REDACTION_VERSION,
+  type RedactionKind,
+  redactionKinds,
+} from './platform/redact/index.ts'
 import { Secret } from './platform/secret.ts'
 import { sealedOfSchedules } from './schedules/index.ts'
 
@@ -82,8 +88,11 @@ export const sealedColumns: readonly SealedColumn[] = [
   ...sealedOfSchedules,
 ]
 
-/** Tells the redactor the secrets of this process and the key of this installation. Before anything is written or logged. */
-export async function setUpRedaction(config: Config): Promise<void> {
+/**
+ * Tells the redactor the secrets of this process and the key of this installation. Before anything is written or logged.
+ * @param replaced is called with the kind of each secret that is replaced
+ */
+export async function setUpRedaction(config: Config, replaced: (kind: RedactionKind) => void): Promise<void> {
   const keys = await loadSecretKey(config)
   const settings: string[] = []
   const collect = (value: unknown) => {
@@ -94,6 +103,7 @@ export async function setUpRedaction(config: Config): Promise<void> {
   configureRedaction({
     key: redactionKey(keys),
     live: liveSecrets([...keys.filter((key) => key !== undefined), ...settings]),
+    replaced,
   })
 }
 

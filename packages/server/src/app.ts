@@ -112,7 +112,7 @@ import { createMetrics, whileThere } from './platform/metrics.ts'
 import { noTracing, openTracing } from './platform/tracing.ts'
 import { artifactHandlers, findTraces, runHandlers } from './runs/index.ts'
 import { type Scheduler, scheduleHandlers } from './schedules/index.ts'
-import { assetHandlers, ticketHandlers } from './tickets/index.ts'
+import { assetHandlers, countPending, ticketHandlers } from './tickets/index.ts'
 import { version } from './version.ts'
 
 export { auditFolders, databaseSettings, sealedColumns } from './app-stores.ts'
@@ -171,7 +171,8 @@ export async function openApp(on: {
   const has = (role: Config['roles'][number]) => config.roles.includes(role)
   const unfinished = await loadUnfinishedRestore(config.dataDir)
   if (unfinished) throw new RestoreUnfinished(config.dataDir, unfinished)
-  await setUpRedaction(config)
+  const metrics = createMetrics()
+  await setUpRedaction(config, metrics.redactions)
   const policy = config.witnessPolicy === undefined ? undefined : await loadWitnessPolicy(config.witnessPolicy)
   const lock = config.database.kind === 'sqlite' ? lockDataDir(config.dataDir) : null
   const settings = databaseSettings(config)
@@ -196,7 +197,6 @@ export async function openApp(on: {
   const party = relyingPartyOf(config.publicUrl)
   const basePath = basePathOf(config.publicUrl)
   const blobs = await openBlobs(config.blobs)
-  const metrics = createMetrics()
   const tracing =
     config.otlpUrl === undefined
       ? noTracing
@@ -272,6 +272,12 @@ export async function openApp(on: {
     'writ_sealed_under_other_keys',
     'Sealed values that need SECRET_KEY_PREVIOUS, or open no more.',
     () => seals.left,
+  )
+  metrics.gaugeBy(
+    'writ_approvals_pending',
+    'What waits for somebody else to decide, by what it is.',
+    'subject',
+    async () => (await whileThere(countPending(db))) ?? {},
   )
   const egressOf = createEgressOf({ allow: config.egressAllow, loopback: isLoopback(config.host) }, (project) =>
     slugOf(db, project),

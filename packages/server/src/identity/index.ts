@@ -36,5 +36,5 @@ export {
   slugOf,
 } from './store-projects.ts'
 export { countSealed } from './store-sealed.ts'
-export { findSigningKey, lockSigningKey, type SigningKeyRow } from './store-signing-keys.ts'
+export { countProposedKeys, findSigningKey, lockSigningKey, type SigningKeyRow } from './store-signing-keys.ts'
 export { listTokenIds } from './store-tokens.ts'

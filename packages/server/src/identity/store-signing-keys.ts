@@ -41,6 +41,10 @@ export const listSigningKeys = (tx: Tx, part: ListPart): Promise<NamedSigningKey
 
 export const countSigningKeys = (tx: Tx): Promise<number> => countOf(tx.db.selectFrom('signing_keys'))
 
+/** Keys that wait for a second person. */
+export const countProposedKeys = (tx: Tx): Promise<number> =>
+  countOf(tx.db.selectFrom('signing_keys').where('state', '=', 'proposed'))
+
 /** Whether this key waits or is enrolled here. */
 export async function isLive(tx: Tx, fingerprint: string): Promise<boolean> {
   const row = await tx.db

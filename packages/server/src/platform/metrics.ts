@@ -2,6 +2,7 @@ import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import { DatabaseUnavailable } from './db/index.ts'
 import { inTime } from './in-time.ts'
 import { plainCounter } from './plain-metrics.ts'
+import { redactionKinds } from './redact/index.ts'
 import { createRequestMetrics } from './request-metrics.ts'
 
 /** What is read of the database for a scrape waits no longer: Prometheus gives up after ten seconds, and then has nothing at all. */
@@ -58,6 +59,12 @@ export function createMetrics() {
       known: ['proof', 'task'].flatMap((kind) =>
         ['completed', 'failed', 'timeout', 'cancelled'].map((outcome) => [kind, outcome] as const),
       ),
+    }),
+    redactions: plainCounter(registry, {
+      name: 'writ_redactions_total',
+      help: 'Secrets and personal data replaced in what was to be written, by kind.',
+      labelNames: ['kind'],
+      known: redactionKinds.map((kind) => [kind] as const),
     }),
     /** A gauge with one label; `collect` answers its values by that label. */
     gaugeBy: (

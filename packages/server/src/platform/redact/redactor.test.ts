@@ -53,6 +53,8 @@ const positives: Record<RedactionKind, [text: string, left: string][]> = {
   'url-credentials': [
     ['postgres://writ:s3cr3t@db:5432/writ', 'postgres://writ:[REDACTED:url-credentials]@db:5432/writ'],
     ['https://u:p%40ss@host/p', 'https://u:[REDACTED:url-credentials]@host/p'],
+    ['https://u:Tr0ub4dor@sw.example/p', 'https://u:[REDACTED:url-credentials]@sw.example/p'],
+    ['https://u:!tr0ub@sw.example/p', 'https://u:[REDACTED:url-credentials]@sw.example/p'],
   ],
   'assigned-secret': [
     ['password = hunter2', 'password = [REDACTED:assigned-secret]'],

@@ -1,7 +1,16 @@
 import { createHmac, createSecretKey, randomBytes } from 'node:crypto'
 import { type Folded, fold } from './fold.ts'
 import { findMeant } from './meant.ts'
-import { ENCODED, findSpans, isPlaceholder, isSuspect, MARKER, type RedactionKind, type Span } from './rules.ts'
+import {
+  ENCODED,
+  findSpans,
+  isPlaceholder,
+  isSuspect,
+  MARKER,
+  personalKinds,
+  type RedactionKind,
+  type Span,
+} from './rules.ts'
 
 // Fields that say who or what somebody is, by declaration: an address in them is meant to be there.
 const IDENTITY = new Set(['username', 'email', 'full_name', 'actor_username', 'serial_number'])
@@ -44,8 +53,13 @@ export interface Redactor {
  * Replaces secrets and personal data by `[REDACTED:<kind>:<8 hex>]`. The digits are of HMAC-SHA256 under `key`: equal secrets
  * can be matched, and guessed only by whoever has the key or may ask again and again.
  * @param live secrets of this process, at least 8 characters long, which are found by their value
+ * @param replaced is called for each that is replaced
  */
-export function createRedactor(on: { key: Uint8Array; live?: readonly string[] }): Redactor {
+export function createRedactor(on: {
+  key: Uint8Array
+  live?: readonly string[]
+  replaced?: (kind: RedactionKind) => void
+}): Redactor {
   const live = [...new Set(on.live ?? [])].filter((one) => one.length >= 8)
   /** Short texts that were found to hold nothing: names of fields, users and programs come again with every request. */
   const clean = new Set<string>()
@@ -59,8 +73,10 @@ export function createRedactor(on: { key: Uint8Array; live?: readonly string[] }
     return false
   }
   const key = createSecretKey(on.key)
-  const mark = (kind: RedactionKind, secret: string) =>
-    `[REDACTED:${kind}:${createHmac('sha256', key).update(secret).digest('hex').slice(0, 8)}]`
+  function mark(kind: RedactionKind, secret: string): string {
+    on.replaced?.(kind)
+    return `[REDACTED:${kind}:${createHmac('sha256', key).update(secret).digest('hex').slice(0, 8)}]`
+  }
 
   function spansOf(text: string, contact: boolean, { plain = false, bytes = false } = {}): Span[] {
     const folded = plain ? { text, at: undefined } : fold(text)
@@ -164,20 +180,34 @@ function findEncoded(
 const unfolded = (spans: Span[], { at }: Folded): Span[] =>
   at === undefined ? spans : spans.map(({ kind, start, end }) => ({ kind, start: at[start]!, end: at[end]! }))
 
-/** In order, overlapping ones as one (under the kind of the first, or of a live secret), and none that touches a marker. */
+/** Which of two kinds a text is told as in which both were found: whoever refuses secrets has to hear of the secret. */
+const rankOf = (kind: RedactionKind): number => (kind === 'live-secret' ? 2 : personalKinds.has(kind) ? 0 : 1)
+
+/** Without the addresses of mail that are none: of a password, or the end of one, with its `@` and the host. */
+function withoutHosts(spans: readonly Span[], text: string): readonly Span[] {
+  const secrets = new Map(spans.filter(({ kind }) => !personalKinds.has(kind)).map(({ start, end }) => [end, start]))
+  if (secrets.size === 0) return spans
+  return spans.filter(({ kind, start, end }) => {
+    if (kind !== 'contact') return true
+    const secret = secrets.get(start + text.slice(start, end).indexOf('@'))
+    return secret === undefined || secret > start
+  })
+}
+
+/** In order, overlapping ones as one (a live secret before another, a secret before what is personal, else the first), and none that touches a marker. */
 function joined(spans: readonly Span[], text: string): Span[] {
   if (spans.length === 0) return []
   const markers = [...text.matchAll(MARKER)].map((found) => ({
     start: found.index,
     end: found.index + found[0].length,
   }))
-  const sorted = [...spans].sort((a, b) => a.start - b.start || b.end - a.end)
+  const sorted = [...withoutHosts(spans, text)].sort((a, b) => a.start - b.start || b.end - a.end)
   const result: Span[] = []
   for (const span of sorted) {
     const last = result.at(-1)
     if (last && span.start < last.end) {
       result[result.length - 1] = {
-        kind: span.kind === 'live-secret' ? span.kind : last.kind,
+        kind: rankOf(span.kind) > rankOf(last.kind) ? span.kind : last.kind,
         start: last.start,
         end: Math.max(last.end, span.end),
       }
@@ -236,6 +266,6 @@ export const redactor: Redactor = {
 }
 
 /** Gives the process its key, by which equal secrets are matched later, and the live secrets that it must never show. */
-export function configureRedaction(on: { key: Uint8Array; live: readonly string[] }): void {
+export function configureRedaction(on: Parameters<typeof createRedactor>[0]): void {
   current = createRedactor(on)
 }
