@@ -1,5 +1,6 @@
 /** The stores on which every scenario has to hold. */
 import { randomBytes } from 'node:crypto'
+import path from 'node:path'
 import { after } from 'node:test'
 import { createFakeClock } from '../packages/server/src/platform/clock.ts'
 import { openDatabase } from '../packages/server/src/platform/db/index.ts'
@@ -22,7 +23,6 @@ export interface Backend {
  */
 export function backends(): readonly Backend[] {
   let server: Promise<Postgres> | undefined
-  let migrated: Promise<void> | undefined
   after(async () => (await server)?.stop())
   return [
     { name: 'sqlite', skip: false, start: (options) => TestSystem.start(options) },
@@ -33,20 +33,10 @@ export function backends(): readonly Backend[] {
         server ??= startPostgres()
         const { url } = await server
         const name = `writ_system_${randomBytes(6).toString('hex')}`
-        const databaseUrl = databaseAt(url, name)
-        let env: Record<string, string>
-        if (isBorrowed()) {
-          // In a server of somebody else's no logins are made.
-          await asSuperuser(url, `create database ${name}`)
-          env = { DATABASE_URL: databaseUrl }
-        } else {
-          migrated ??= addMigrated(url)
-          await migrated
-          env = await addDatabase(url, name, MIGRATED)
-        }
+        const env = await addMigratedDatabase(url, name)
         return TestSystem.start({
           ...options,
-          databaseUrl,
+          databaseUrl: databaseAt(url, name),
           env: { ...options.env, ...env },
           async afterwards() {
             await asSuperuser(url, `drop database ${name} with (force)`)
@@ -58,6 +48,29 @@ export function backends(): readonly Backend[] {
 }
 
 const MIGRATED = 'writ_migrated'
+const migrated = new Map<string, Promise<void>>()
+
+/** A database of its own in this server, without rows; settings of who opens it. */
+export async function addMigratedDatabase(
+  url: string,
+  name: string,
+): Promise<{ DATABASE_URL: string; WRIT_MIGRATION_URL?: string }> {
+  if (isBorrowed()) {
+    // In a server of somebody else's no logins are made.
+    await asSuperuser(url, `create database ${name}`)
+    return { DATABASE_URL: databaseAt(url, name) }
+  }
+  if (!migrated.has(url)) migrated.set(url, addMigrated(url))
+  await migrated.get(url)
+  return addDatabase(url, name, MIGRATED)
+}
+
+/** Makes a migrated file of SQLite in this folder; its path. */
+export async function migratedFile(folder: string): Promise<string> {
+  const file = path.join(folder, 'writ.db')
+  await (await openDatabase({ url: `sqlite:${file}` }, createFakeClock())).close()
+  return file
+}
 
 /**
  * A database without rows, migrated as a server does it at its start: those of the tests are copies, because a start that migrates

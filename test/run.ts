@@ -76,7 +76,7 @@ async function test(which: string[], more: string[]): Promise<Extract<Tally, { t
   const folder = mkdtempSync(path.join(tmpdir(), 'writ-test-run-'))
   const told = path.join(folder, 'tally.jsonl')
   try {
-    await makeCluster(which, path.join(folder, 'cluster'))
+    await makeMigrated(which, folder)
     // Each test file is a process of its own, and most of them load the whole server: a second and a half each without it.
     process.env.NODE_COMPILE_CACHE ??= path.join(folder, 'compiled')
     const code = await run(pinned, [
@@ -105,13 +105,19 @@ async function test(which: string[], more: string[]): Promise<Extract<Tally, { t
   }
 }
 
-/** What every PostgreSQL of these tests begins as, made once: a cluster with one migrated database. Not worth it for a few files. */
-async function makeCluster(which: readonly string[], folder: string): Promise<void> {
-  if (which.length < 8 || isBorrowed() || missingPostgres() !== undefined) return
-  const { addMigrated } = await import('./backends.ts')
-  const postgres = await startPostgres({ keepAs: folder })
+/**
+ * What every database of these tests begins as, made once: a migrated file of SQLite, and a cluster of PostgreSQL with one migrated
+ * database. Not worth it for a few files.
+ */
+async function makeMigrated(which: readonly string[], folder: string): Promise<void> {
+  if (which.length < 8) return
+  const { addMigrated, migratedFile } = await import('./backends.ts')
+  process.env.WRIT_TEST_SQLITE = await migratedFile(path.join(folder, 'sqlite'))
+  if (isBorrowed() || missingPostgres() !== undefined) return
+  const cluster = path.join(folder, 'cluster')
+  const postgres = await startPostgres({ keepAs: cluster })
   await addMigrated(postgres.url).finally(() => postgres.stop())
-  process.env.WRIT_TEST_POSTGRES_CLUSTER = folder
+  process.env.WRIT_TEST_POSTGRES_CLUSTER = cluster
 }
 
 /** Runs a program in the root with our own streams; its exit code. */

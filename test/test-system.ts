@@ -1,6 +1,7 @@
 /** A whole Writ of a test's own: temporary folder, free port, real server; and the invariants that must hold whatever was done. */
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
+import { copyFileSync, existsSync, mkdirSync } from 'node:fs'
 import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -87,6 +88,8 @@ export interface TestSystem extends AsyncDisposable {
 const PREFIX = '/api/v1'
 /** Of argon2id, per hash: enough to run the real code, too little to protect anybody. */
 const CHEAP = { memory: 64, passes: 1, parallelism: 1 }
+/** Connections of a pool: what a server of this process does at its start would open ten, each of which is a process of PostgreSQL. */
+const FEW = 5
 const main = path.join(import.meta.dirname, '../packages/server/src/main.js')
 
 /** One way of running the server. */
@@ -248,6 +251,8 @@ async function startHere(
 ): Promise<Running> {
   const loaded = loadConfig({ argv: [], env: settingsOf(folder, options), cwd: folder })
   assert.ok(loaded.config, loaded.problems?.join('\n'))
+  const { database } = loaded.config
+  if (database.kind === 'sqlite') copyMigrated(database.file)
   const destination = new Writable({
     write(chunk, _, done) {
       hear(String(chunk))
@@ -258,6 +263,7 @@ async function startHere(
     config: loaded.config,
     log: createLog({ level: 'debug', format: 'json', destination }),
     passwordCost: CHEAP,
+    poolSize: FEW,
     ...(options.testHandlers ? { testHandlers: options.testHandlers } : {}),
     ...(options.fakeClock ? { clock } : {}),
   })
@@ -269,6 +275,14 @@ async function startHere(
     stop: () => app.stop(),
     kill9: async () => assert.fail('only a process of its own can be killed: start({ process: true })'),
   }
+}
+
+/** What every SQLite of these tests begins as, where `test/run.ts` has made it: to migrate takes as long as the rest of a start. */
+function copyMigrated(file: string): void {
+  const { WRIT_TEST_SQLITE: migrated } = process.env
+  if (migrated === undefined || existsSync(file)) return
+  mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 })
+  copyFileSync(migrated, file)
 }
 
 async function startProcess(folder: string, options: StartOptions): Promise<Running> {

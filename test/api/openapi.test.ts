@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { api, type Endpoint, errorsOf, openapi, patternWords } from '@writ/api'
+import { api, dispatchApi, type Endpoint, errorsOf, openapi, patternWords } from '@writ/api'
+import { Ajv2020 } from 'ajv/dist/2020.js'
 import { routesFile, routesModule } from '../../packages/api/generate-routes.ts'
 import type { Answer, Client } from '../client.ts'
 import { TestSystem } from '../test-system.ts'
@@ -205,6 +206,15 @@ const ask = (client: Client, method: Endpoint['method'], path: string, body: unk
 }
 
 const lastLines = (text: string): string => text.trimEnd().split('\n').slice(-20).join('\n')
+
+test('what requests are checked against are schemas: the server takes them for such', () => {
+  const ajv = new Ajv2020({ strict: false })
+  for (const [id, endpoint] of [...endpoints, ...Object.entries<Endpoint>(dispatchApi)])
+    for (const part of ['params', 'query', 'body'] as const)
+      if (endpoint[part])
+        assert.ok(ajv.validateSchema(endpoint[part]), `${part} of ${id}: ${JSON.stringify(ajv.errors)}`)
+  assert.equal(ajv.validateSchema({ type: 'object', required: 'name' }), false)
+})
 
 test('the server serves the document, Swagger UI and ReDoc, and nothing from elsewhere', async () => {
   await using system = await TestSystem.start()

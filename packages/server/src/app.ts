@@ -160,6 +160,8 @@ export async function openApp(on: {
   live?: { readonly settings: LiveSettings }
   clock?: Clock
   passwordCost?: PasswordCost
+  /** Of PostgreSQL: connections for requests and loops together. */
+  poolSize?: number
   /** How long a lease lasts that is not extended; half a minute unless a test has no time for that. */
   leaseMs?: number
   /** See `HttpSettings`. */
@@ -175,7 +177,7 @@ export async function openApp(on: {
   await setUpRedaction(config, metrics.redactions)
   const policy = config.witnessPolicy === undefined ? undefined : await loadWitnessPolicy(config.witnessPolicy)
   const lock = config.database.kind === 'sqlite' ? lockDataDir(config.dataDir) : null
-  const settings = databaseSettings(config)
+  const settings = { ...databaseSettings(config), ...(on.poolSize ? { poolSize: on.poolSize } : {}) }
   const db = await openDatabase(settings, clock, (servers) =>
     log.warn({ servers }, 'waiting for servers of an older version to stop, to migrate the database'),
   )

@@ -30,8 +30,9 @@ import { serveDocs } from '../platform/http/docs.ts'
 import { whileConnected } from '../platform/http/gone.ts'
 import { type Ask, type Handlers, type Mounting, mount } from '../platform/http/mount.ts'
 import { isCutOff, type Recognise, refusalOf } from '../platform/http/problem.ts'
-import { whenAsked } from '../platform/http/when-asked.ts'
+import { OWN_SCHEMAS, whenAsked } from '../platform/http/when-asked.ts'
 import type { Logger } from '../platform/log.ts'
+import { once } from '../platform/once.ts'
 import { readAsFastApi } from './lax.ts'
 import { listLogFiles, localTime, readLogFile } from './log-files.ts'
 import { createRateLimit } from './rate-limit.ts'
@@ -450,12 +451,13 @@ const TEXTS: Readonly<Record<number, string>> = {
   429: 'Too Many Requests',
 }
 
+const all = { ...OWN_SCHEMAS, allErrors: true, strict: false, useDefaults: true } as const
+const bodies = once(() => addFormats.default(new Ajv2020({ ...all, coerceTypes: false })))
+const texts = once(() => addFormats.default(new Ajv2020({ ...all, coerceTypes: true })))
+
 function answerAsFastApi(scope: FastifyInstance, on: DispatchOn): void {
-  const all = { allErrors: true, strict: false, useDefaults: true } as const
-  const bodies = addFormats.default(new Ajv2020({ ...all, coerceTypes: false }))
-  const texts = addFormats.default(new Ajv2020({ ...all, coerceTypes: true }))
   scope.setValidatorCompiler(({ schema, httpPart }) =>
-    whenAsked(() => (httpPart === 'body' ? bodies : texts).compile(schema as object)),
+    whenAsked(() => (httpPart === 'body' ? bodies() : texts()).compile(schema as object)),
   )
   scope.setErrorHandler(async (error: unknown, request, reply) => {
     if (error instanceof DoorRefusal)

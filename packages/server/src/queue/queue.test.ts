@@ -4,7 +4,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, test } from 'node:test'
-import pg from 'pg'
+import { addMigratedDatabase } from '../../../../test/backends.ts'
+import { asSuperuser } from '../../../../test/servers/logins.ts'
 import { missingBackend } from '../../../../test/servers/missing-backend.ts'
 import { missingPostgres, type Postgres, startPostgres } from '../../../../test/servers/postgres.ts'
 import {
@@ -76,20 +77,15 @@ const clusterBackend = async (): Promise<Backend> => {
   return { backend: 'redis', redisUrl: (await cluster).url }
 }
 
-async function execute(url: string, statement: string): Promise<void> {
-  const client = new pg.Client({ connectionString: url })
-  await client.connect()
-  await client.query(statement).finally(() => client.end())
-}
-
 async function onPostgres(backend: Backend): Promise<Exercise> {
   server ??= startPostgres()
   const { url } = await server
   const name = `writ_queue_${randomBytes(6).toString('hex')}`
-  await execute(url, `create database ${name}`)
-  const own = Object.assign(new URL(url), { pathname: `/${name}` }).href
-  const db = await openDatabase({ url: own }, clock)
-  return exercise(db, backend, () => execute(url, `drop database ${name} with (force)`))
+  const { DATABASE_URL, WRIT_MIGRATION_URL } = await addMigratedDatabase(url, name)
+  const db = await openDatabase({ url: DATABASE_URL, migrationUrl: WRIT_MIGRATION_URL }, clock)
+  return exercise(db, backend, async () => {
+    await asSuperuser(url, `drop database ${name} with (force)`)
+  })
 }
 
 const noPostgres = missingBackend('PostgreSQL', missingPostgres())

@@ -7,8 +7,9 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, test } from 'node:test'
 import { Redis } from 'ioredis'
-import pg from 'pg'
+import { addMigratedDatabase } from '../../../../test/backends.ts'
 import { freePort } from '../../../../test/servers/free-port.ts'
+import { asSuperuser } from '../../../../test/servers/logins.ts'
 import { missingBackend } from '../../../../test/servers/missing-backend.ts'
 import { missingPostgres, type Postgres, startPostgres } from '../../../../test/servers/postgres.ts'
 import { missingRedis, startRedis, startRedisCluster } from '../../../../test/servers/redis.ts'
@@ -36,16 +37,12 @@ async function onPostgres(): Promise<{ open(): Promise<Database>; end(): Promise
   server ??= startPostgres()
   const { url } = await server
   const name = `writ_redis_${randomBytes(6).toString('hex')}`
-  const execute = async (statement: string) => {
-    const client = new pg.Client({ connectionString: url })
-    await client.connect()
-    await client.query(statement).finally(() => client.end())
-  }
-  await execute(`create database ${name}`)
-  const own = Object.assign(new URL(url), { pathname: `/${name}` }).href
+  const { DATABASE_URL, WRIT_MIGRATION_URL } = await addMigratedDatabase(url, name)
   return {
-    open: () => openDatabase({ url: own }, systemClock),
-    end: () => execute(`drop database ${name} with (force)`),
+    open: () => openDatabase({ url: DATABASE_URL, migrationUrl: WRIT_MIGRATION_URL }, systemClock),
+    async end() {
+      await asSuperuser(url, `drop database ${name} with (force)`)
+    },
   }
 }
 
@@ -116,7 +113,7 @@ const nap = (ms: number): Promise<void> => new Promise((later) => setTimeout(lat
 /** Waits for something that another process does and cannot announce. */
 async function until(claimed: () => boolean | Promise<boolean>): Promise<void> {
   for (let tries = 0; !(await claimed()); tries++) {
-    assert.ok(tries < 1_500, 'never came true')
+    assert.ok(tries < 6_000, 'never came true')
     await nap(10)
   }
 }

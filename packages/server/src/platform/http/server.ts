@@ -22,11 +22,12 @@ import { withoutBase } from '../base-path.ts'
 import type { Clock } from '../clock.ts'
 import { uuidv7 } from '../ids.ts'
 import type { Logger } from '../log.ts'
+import { once } from '../once.ts'
 import { clientAddress, createAddressSet } from './client-address.ts'
 import { answerClientError } from './client-error.ts'
 import { createJsonParser } from './json-body.ts'
 import { isCutOff, problemOf, type Recognise, refusalOf } from './problem.ts'
-import { whenAsked } from './when-asked.ts'
+import { OWN_SCHEMAS, whenAsked } from './when-asked.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -105,12 +106,8 @@ export async function createHttpServer(on: {
   app.decorateRequest('clientIp', '')
   app.decorateRequest('caller', undefined)
 
-  // Bodies are taken as they are written; paths and queries are text and must be read as numbers and booleans.
-  const asked = { allErrors: false, strict: false, useDefaults: true, verbose: true }
-  const bodies = knowFormats(new Ajv2020({ ...asked, coerceTypes: false }))
-  const texts = knowFormats(new Ajv2020({ ...asked, coerceTypes: true }))
   app.setValidatorCompiler(({ schema, httpPart }) =>
-    whenAsked(() => (httpPart === 'body' ? bodies : texts).compile(schema as object)),
+    whenAsked(() => (httpPart === 'body' ? bodies() : texts()).compile(schema as object)),
   )
   app.setSerializerCompiler(() => JSON.stringify)
 
@@ -264,6 +261,12 @@ const answerProblem = (
     .code(refusal.status)
     .type('application/problem+json; charset=utf-8')
     .send(JSON.stringify(problemOf(refusal, { url: request.url, requestId: request.id, basePath })))
+
+// Made once: servers of one process share what was compiled of schemas, which are constants.
+const asked = { ...OWN_SCHEMAS, allErrors: false, strict: false, useDefaults: true, verbose: true }
+// Bodies are taken as they are written; paths and queries are text and must be read as numbers and booleans.
+const bodies = once(() => knowFormats(new Ajv2020({ ...asked, coerceTypes: false })))
+const texts = once(() => knowFormats(new Ajv2020({ ...asked, coerceTypes: true })))
 
 /** Times are those that can be counted with: no leap second has a number, and an offset has minutes. */
 function knowFormats(ajv: Ajv2020): Ajv2020 {
