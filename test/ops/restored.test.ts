@@ -30,7 +30,8 @@ async function backUp(
     env: { PATH: process.env.PATH ?? '', ...more },
   })
   const to = path.join(folder, 'backup')
-  const there = migrationUrl === undefined ? {} : { DATABASE_URL: url, WRIT_MIGRATION_URL: migrationUrl }
+  const there: Record<string, string> =
+    migrationUrl === undefined ? {} : { DATABASE_URL: url, WRIT_MIGRATION_URL: migrationUrl }
   await backup({ ...place('data', there), to })
   return {
     dataDir: path.join(folder, 'restored'),

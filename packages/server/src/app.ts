@@ -14,6 +14,7 @@ import {
   sealedColumns,
   setUpRedaction,
   sharedSettings,
+  strangeSeals,
 } from './app-stores.ts'
 import {
   append,
@@ -261,6 +262,8 @@ export async function openApp(on: {
   })
 
   const secretKeys = await loadSecretKey(config)
+  const strange = await strangeSeals(db, config, secretKeys)
+  if (strange !== null) log.warn({}, strange)
   const seals = createSealRenewal({
     db,
     clock,
@@ -625,7 +628,7 @@ export async function openApp(on: {
   return {
     created,
     keys,
-    notes: [...db.notes, ...engine.notes],
+    notes: [...db.notes, ...engine.notes, ...(strange === null ? [] : [strange])],
     failed,
     audit: sequencer,
     tasks,
