@@ -366,7 +366,12 @@ export async function openApp(on: {
 
   // What the outside is told: one reader of the logs, one sender, and those who watch.
   const sealed = createSealed(createSeal(secretKeys, 'webhooks'))
-  const callbacks = createCallbacks({ db, egressOf, sealed, key: deriveKey(secretKeys[0], 'callbacks') })
+  const callbacks = createCallbacks({
+    db,
+    egressOf,
+    sealed,
+    keys: secretKeys.filter((key) => key !== undefined).map((key) => deriveKey(key, 'callbacks')),
+  })
   const mail = config.smtpUrl && config.smtpFrom ? createMail(config.smtpUrl, config.smtpFrom) : null
   const sources = new Map<string, string>()
   const sourceOf = async (project: string) => {
