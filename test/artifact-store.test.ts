@@ -1,22 +1,26 @@
 /** Evidence in an S3 store, and its way between stores. */
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
+import { execFile, execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { chmodSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { after, before, test } from 'node:test'
 import { promisify } from 'node:util'
-import type { Problem } from '@writ/api'
+import type { Policy, Problem, Project, Submitted } from '@writ/api'
 import { moveArtifacts } from '@writ/server/ops'
 import { loadConfig } from '../packages/server/src/config.ts'
 import { openBlobs } from '../packages/server/src/platform/blobs/index.ts'
 import { Secret } from '../packages/server/src/platform/secret.ts'
+import { backends } from './backends.ts'
 import { missingS3, type S3Server, startS3 } from './servers/ceph-rgw.ts'
 import { missingBackend } from './servers/missing-backend.ts'
 import { startProxy } from './servers/proxy.ts'
+import { handlerOf } from './tasks/dispatch.ts'
 import { TestSystem, until } from './test-system.ts'
 
 const run = promisify(execFile)
+const HOUR = 3_600_000
+const DAY = 24 * HOUR
 const skip = missingBackend('S3', missingS3())
 let server: S3Server
 before(async () => {
@@ -234,6 +238,162 @@ test('a move that cannot be meant or cannot work is refused with a sentence', as
     name: 'OperationRefused',
     message: 'S3_BUCKET: has to be set because artifacts are moved to s3',
   })
+})
+/** A look into a store, as whoever has its keys takes it. */
+async function openStore(folder: string, type: 'local' | 'minio', bucket: string) {
+  const { region, accessKey, secretKey } = server
+  const keys = { accessKey: new Secret(accessKey), secretKey: new Secret(secretKey) }
+  return openBlobs(
+    type === 'local'
+      ? { type, dir: path.join(folder, 'data/blobs') }
+      : { type, endpoint: server.endpoint, region, bucket, ...keys },
+  )
+}
+
+/** Asks a server in another process, and does nothing else until it has answered. */
+function askAtOnce(url: string, token: string, request: string): void {
+  const headers = JSON.stringify({ authorization: `Bearer ${token}` })
+  const line = `const r = await fetch(${JSON.stringify(url)}, { method: 'POST', headers: { ...${headers}, ...extra }, body }); if (r.status !== 200) throw new Error(r.status + await r.text())`
+  execFileSync(process.execPath, ['--input-type=module', '-e', `${request}; ${line}`])
+}
+
+for (const backend of backends())
+  test(`what is erased, or dropped with its task, between two steps of a move is in neither store (${backend.name})`, {
+    skip: skip || backend.skip,
+  }, async () => {
+    const bucket = `gone-${backend.name}`
+    await using system = await backend.start({
+      env: minio(bucket),
+      fakeClock: true,
+      testHandlers: [handlerOf('test.long', async () => null)],
+    })
+    const { folder, admin } = system
+    const { url, migrationUrl } = system.app.databaseSettings
+    const place = {
+      WRIT_DATA_DIR: path.join(folder, 'data'),
+      ...(url.startsWith('sqlite:') ? {} : { DATABASE_URL: url, WRIT_MIGRATION_URL: migrationUrl }),
+      ...minio(bucket),
+    }
+    const move = (ARTIFACT_STORAGE_TYPE: string, deleteSource = false) => {
+      const { config } = loadConfig({ argv: [], env: { ...place, ARTIFACT_STORAGE_TYPE }, cwd: folder })
+      return moveArtifacts({ config: config!, from: 'local', to: 'minio', deleteSource })
+    }
+    const project = (await admin.get<Project[]>('/projects')).body[0]!.id
+    const has = async (type: 'local' | 'minio', texts: readonly string[]) => {
+      const blobs = await openStore(folder, type, bucket)
+      const found = await Promise.all(texts.map((text) => blobs.stat(project, digestOf(text))))
+      await blobs.close()
+      return found.map((one) => one !== undefined)
+    }
+    const files = ['{"a":1}', '{"b":2}', '{"c":3}'] as const
+    const artifacts: number[] = []
+    for (const bytes of files) artifacts.push(await prove(system, 'sw.json', bytes))
+    const erase = async (artifact: number) => {
+      const answer = await admin.post(`/artifacts/${artifact}/erase`, { ground: 'GDPR Art. 17' })
+      assert.equal(answer.status, 200, JSON.stringify(answer.body))
+    }
+    /** A task whose input is too long for its row. */
+    const dispatch = async (input: string) => {
+      const { status, body } = await admin.post<Submitted>('/tasks', { handler: 'test.long', input })
+      assert.equal(status, 201, JSON.stringify(body))
+      await admin.get(`/tasks/${body.id}/wait?timeout=20`)
+    }
+    const { body: policy } = await admin.get<Policy>('/policy')
+    await admin.put('/policy', { ...policy, completed_task_days: 1 })
+    /** After which records of tasks are dropped, and their payloads. */
+    const twoDays = async () => {
+      system.advance(2 * DAY)
+      await system.app.db.prepareMonths(system.now())
+      await system.settle()
+      await system.app.counter.round()
+      await system.app.retention.round(project)
+      system.advance(2 * HOUR)
+      await system.app.retention.round(project)
+    }
+    const inputs = ['first ', 'second ', 'third '].map((word) => word.repeat(2_000))
+    const payloads = inputs.map((input) => JSON.stringify(input))
+
+    await dispatch(inputs[0]!)
+    // While the server runs; then something goes, and the command is given once more.
+    assert.equal((await move('local')).ok, true)
+    assert.deepEqual(await has('minio', [files[0], payloads[0]!]), [true, true])
+    await erase(artifacts[0]!)
+    await twoDays()
+    await dispatch(inputs[1]!)
+    assert.deepEqual(await has('local', [files[0], ...payloads]), [false, false, true, false])
+    await system.stop()
+    const second = await move('local')
+    assert.deepEqual([second.ok, second.removed], [true, 2])
+    assert.deepEqual(await has('minio', [...files, ...payloads]), [false, true, true, false, true, false])
+
+    // The originals are still there, and what goes now goes from the new store.
+    await system.restart({ env: { ARTIFACT_STORAGE_TYPE: 'minio' } })
+    await erase(artifacts[1]!)
+    await twoDays()
+    await dispatch(inputs[2]!)
+    const last = await move('minio', true)
+    assert.deepEqual([last.ok, last.problems], [true, []])
+    assert.deepEqual(await has('local', [...files, ...payloads]), [false, false, false, false, false, false])
+    assert.deepEqual(await has('minio', [...files, ...payloads]), [false, false, true, false, false, true])
+    assert.equal(await download(system, artifacts[2]!), files[2])
+    await system.check()
+  })
+
+test('what comes in, and what goes, while everything is moved is no problem of the move', { skip }, async () => {
+  await using system = await TestSystem.start({ env: minio('meanwhile'), process: true })
+  const artifact = await prove(system, 'sw1.json', configuration)
+  assert.equal((await system.admin.post('/projects', { slug: 'other', name: 'Other' })).status, 201)
+  const other = { headers: { 'x-project': 'other' } }
+  const opened = async (more = {}) => {
+    const ticket = (await system.admin.post<{ number: number }>('/tickets', { title: 'one more' }, more)).body
+    const asked = { run_type: 'proof', ticket_id: ticket.number, finalize: 'manual' }
+    const { status, body } = await system.admin.post<{ number: number }>('/runs', asked, more)
+    assert.equal(status, 200, JSON.stringify(body))
+    return body.number
+  }
+  assert.equal((await system.admin.upload(await opened(other), 'last.json', '[1]', {}, other)).status, 200)
+  const open = await opened()
+  const project = (await system.admin.get<Project[]>('/projects')).body.find(({ slug }) => slug === 'default')!.id
+  const has = async (type: 'local' | 'minio', text: string) => {
+    const blobs = await openStore(system.folder, type, 'meanwhile')
+    return (await blobs.stat(project, digestOf(text)).finally(() => blobs.close())) !== undefined
+  }
+  const token = await system.admin.token()
+  const env = { WRIT_DATA_DIR: path.join(system.folder, 'data'), ...minio('meanwhile') }
+  const configured = (ARTIFACT_STORAGE_TYPE: string) =>
+    loadConfig({ argv: [], env: { ...env, ARTIFACT_STORAGE_TYPE }, cwd: system.folder }).config!
+
+  // The files of the first project have been listed when the last one of the other is copied.
+  let came = false
+  const there = await moveArtifacts({
+    config: configured('local'),
+    to: 'minio',
+    onProgress({ done, size, what }) {
+      if (came || what !== 'Copying' || done < size) return
+      came = true
+      const file = `const extra = {}; const body = new FormData(); body.append('file', new Blob(['{"late":true}']), 'late.json')`
+      askAtOnce(`${system.base}/api/v1/artifacts?run_id=${open}`, token, file)
+    },
+  })
+  assert.deepEqual([came, there.ok, there.problems], [true, true, []])
+  assert.equal(await has('minio', '{"late":true}'), true)
+
+  await system.restart({ env: { ARTIFACT_STORAGE_TYPE: 'minio' } })
+  let went = false
+  const back = await moveArtifacts({
+    config: configured('minio'),
+    from: 'local',
+    to: 'minio',
+    deleteSource: true,
+    onProgress({ what }) {
+      if (went || what !== 'Reading back') return
+      went = true
+      const ground = `const extra = { 'content-type': 'application/json' }; const body = '{"ground":"GDPR Art. 17"}'`
+      askAtOnce(`${system.base}/api/v1/artifacts/${artifact}/erase`, token, ground)
+    },
+  })
+  assert.deepEqual([went, back.ok, back.problems], [true, true, []])
+  assert.deepEqual([await has('local', configuration), await has('minio', configuration)], [false, false])
 })
 
 function digestOf(bytes: string): string {

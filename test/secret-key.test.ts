@@ -88,8 +88,12 @@ test('what was sealed under a key that is gone is refused by name, and holds up 
   const waiting = await dispatch('test.see', { run_at: new Date(sys.now() + AN_HOUR).toISOString() })
   const sealed = await dispatch('by.hand')
   const before = await sys.admin.token()
+  assert.deepEqual(sys.app.notes, [])
 
   await sys.restart({ env: { SECRET_KEY: SECOND } })
+  // The one-time code, three of the webhook, one of the handler.
+  assert.match(sys.app.notes.join(), /^5 secrets .* were sealed under another key than SECRET_KEY, and open no more/)
+  assert.match(sys.log(), /5 secrets .* Give it in SECRET_KEY_PREVIOUS/)
   sys.advance(AN_HOUR)
   const me = await fetch(`${sys.base}/api/v1/auth/me`, { headers: { authorization: `Bearer ${before}` } })
   assert.equal(me.status, 401)
@@ -110,6 +114,34 @@ test('what was sealed under a key that is gone is refused by name, and holds up 
   assert.deepEqual([tried.state, tried.error_code], ['failed', 'SECRETS_UNREADABLE'])
   assert.deepEqual(seen, [])
 })
+
+for (const backend of backends())
+  test(`a server that has lost its key says so, and so does the doctor; given back, all opens (${backend.name})`, {
+    skip: backend.skip,
+  }, async () => {
+    await using sys = await backend.start({ fakeClock: true, env: { SECRET_KEY: FIRST } })
+    const { secret } = await sealSome(sys, 'https://example.com/hook')
+    const { url, migrationUrl } = sys.app.databaseSettings
+    const there: Record<string, string> =
+      migrationUrl === undefined ? {} : { DATABASE_URL: url, WRIT_MIGRATION_URL: migrationUrl }
+    const found = async (env: Record<string, string>) => {
+      const place = { dataDir: path.join(sys.folder, 'data'), cwd: sys.folder, env: { ...there, ...env } }
+      const { code, level, detail } = (await doctor(place)).checks.find(({ name }) => name === 'sealed values')!
+      return [code, level, detail]
+    }
+    const lost = '5 were sealed under another key than that of keys/secret.key'
+    // Before the first start without SECRET_KEY there is no key of its own.
+    assert.deepEqual(await found({}), ['SECRETS_UNREADABLE', 'warn', lost])
+    await sys.restart({ env: { SECRET_KEY: '' } })
+    assert.match(sys.app.notes.join(), /5 secrets .* than that of keys\/secret\.key, .* Set SECRET_KEY to it/)
+    assert.deepEqual(await found({}), ['SECRETS_UNREADABLE', 'warn', lost])
+    await sys.restart({ env: { SECRET_KEY: FIRST } })
+    assert.doesNotMatch(sys.app.notes.join(), /sealed/)
+    assert.deepEqual((await found({ SECRET_KEY: FIRST })).slice(0, 2), ['SECRETS_UNREADABLE', 'ok'])
+    const code = createTotp(secret, sys.now())
+    ok(await sys.anonymous.post('/auth/login', { username: sys.bob.username, password: sys.bob.password, totp: code }))
+    await sys.check()
+  })
 
 for (const backend of backends())
   test(`what the key before sealed is sealed anew, and then that key can go (${backend.name})`, {
@@ -189,6 +221,42 @@ for (const backend of backends())
     await until('the schedule started its task', async () => seen.length > before)
     assert.deepEqual(seen.at(-1), INPUT)
     await sys.check()
+  })
+
+for (const backend of backends())
+  test(`a callback that a person stopped stays stopped under another key (${backend.name})`, {
+    skip: backend.skip,
+  }, async () => {
+    await using hook = await startReceiver()
+    await using sys = await backend.start({ env: { SECRET_KEY: FIRST } })
+    const { admin } = sys
+    const dispatch = async (name: string) => {
+      // Access tokens of another key are none.
+      sys.advance(0)
+      const callback = { url: `${hook.url}/${name}` }
+      const { status, body } = await admin.post<{ code?: string }>('/tasks', { handler: 'system.ping', callback })
+      return body.code ?? status
+    }
+    const stopped = async (name: string) => {
+      assert.equal(await dispatch(name), 201)
+      await sys.settle()
+      const [added] = ok(await admin.get<{ resource_id: string }[]>('/audit/events?event_type=webhook.created&limit=1'))
+      ok(await admin.patch(`/webhooks/${added!.resource_id}`, { state: 'disabled', reason: 'theirs no more' }))
+    }
+    await stopped('one')
+    await stopped('two')
+    await sys.restart({ env: { SECRET_KEY: SECOND, SECRET_KEY_PREVIOUS: FIRST } })
+    assert.equal(await dispatch('one'), 'TASK_CALLBACK_REFUSED')
+    await until('all is sealed anew', async () => (await leftOf(sys)) === 0)
+    await sys.restart({ env: { SECRET_KEY: SECOND, SECRET_KEY_PREVIOUS: '' } })
+    assert.deepEqual([await dispatch('one'), await dispatch('two')], ['TASK_CALLBACK_REFUSED', 'TASK_CALLBACK_REFUSED'])
+
+    // Named under two keys of which the server did not know the other, an address is there twice; that holds up nothing.
+    await sys.restart({ env: { SECRET_KEY: FIRST } })
+    assert.equal(await dispatch('two'), 201)
+    await sys.restart({ env: { SECRET_KEY: SECOND, SECRET_KEY_PREVIOUS: FIRST } })
+    await until('all is sealed anew', async () => (await leftOf(sys)) === 0)
+    assert.equal(await dispatch('two'), 'TASK_CALLBACK_REFUSED')
   })
 
 /** How many sealed values need another key than the live one, as the metrics tell. */

@@ -70,6 +70,7 @@ export interface Operations {
     copied: number
     skipped: number
     deleted: number
+    removed: number
     problems: readonly string[]
     advice: string
   }>

@@ -2,7 +2,15 @@ import { join } from 'node:path'
 import { type AuditFolders, append, listEvents, readLine, SYSTEM } from './audit/index.ts'
 import { sealedOfWebhooks } from './channels/index.ts'
 import { blobSettings, type Config } from './config.ts'
-import { loadSecretKey, redactionKey, type SealedColumn, sealedOfUsers, sealMark } from './identity/index.ts'
+import {
+  countSealed,
+  loadSecretKey,
+  redactionKey,
+  type SealedColumn,
+  type SecretKeys,
+  sealedOfUsers,
+  sealMark,
+} from './identity/index.ts'
 import { sealedOfApps, sealedOfHandlers, sealedOfTasks } from './kinds/task/index.ts'
 import type { Clock } from './platform/clock.ts'
 import { type Database, type DatabaseSettings, INSTANCE, inProject, type Shared } from './platform/db/index.ts'
@@ -87,6 +95,22 @@ export const sealedColumns: readonly SealedColumn[] = [
   ...sealedOfTasks,
   ...sealedOfSchedules,
 ]
+
+/**
+ * What to say at the start about secrets that the keys do not open: null if there are none. Those of tasks are not counted, for that would
+ * read every one: they say so themselves, and `writ doctor` counts them.
+ */
+export async function strangeSeals(db: Database, config: Config, keys: SecretKeys): Promise<string | null> {
+  if (keys[1] !== undefined) return null
+  const columns = sealedColumns.filter(({ table }) => table !== 'runs' && table !== 'steps')
+  const count = await countSealed(db, columns, sealMark(keys[0]), true)
+  if (count === 0) return null
+  const [key, advice] =
+    config.secretKey === undefined
+      ? ['that of keys/secret.key', 'Set SECRET_KEY to it, or put its keys/secret.key back']
+      : ['SECRET_KEY', 'Give it in SECRET_KEY_PREVIOUS, or in SECRET_KEY again']
+  return `${count} secrets (of one-time codes, webhooks, handlers, schedules) were sealed under another key than ${key}, and open no more: nothing is lost. ${advice}.`
+}
 
 /**
  * Tells the redactor the secrets of this process and the key of this installation. Before anything is written or logged.

@@ -14,6 +14,7 @@ import {
   sealedColumns,
   setUpRedaction,
   sharedSettings,
+  strangeSeals,
 } from './app-stores.ts'
 import {
   append,
@@ -263,6 +264,8 @@ export async function openApp(on: {
   })
 
   const secretKeys = await loadSecretKey(config)
+  const strange = await strangeSeals(db, config, secretKeys)
+  if (strange !== null) log.warn({}, strange)
   const seals = createSealRenewal({
     db,
     clock,
@@ -371,7 +374,12 @@ export async function openApp(on: {
 
   // What the outside is told: one reader of the logs, one sender, and those who watch.
   const sealed = createSealed(createSeal(secretKeys, 'webhooks'))
-  const callbacks = createCallbacks({ db, egressOf, sealed, key: deriveKey(secretKeys[0], 'callbacks') })
+  const callbacks = createCallbacks({
+    db,
+    egressOf,
+    sealed,
+    keys: secretKeys.filter((key) => key !== undefined).map((key) => deriveKey(key, 'callbacks')),
+  })
   const mail = config.smtpUrl && config.smtpFrom ? createMail(config.smtpUrl, config.smtpFrom) : null
   const sources = new Map<string, string>()
   const sourceOf = async (project: string) => {
@@ -633,7 +641,7 @@ export async function openApp(on: {
   return {
     created,
     keys,
-    notes: [...db.notes, ...engine.notes],
+    notes: [...db.notes, ...engine.notes, ...(strange === null ? [] : [strange])],
     failed,
     audit: sequencer,
     tasks,

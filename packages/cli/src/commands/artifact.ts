@@ -135,6 +135,7 @@ async function move(app: App, o: MoveOptions): Promise<void> {
       ['Copied', done.copied],
       ['There already', done.skipped],
       ['Deleted', done.deleted],
+      ['Gone since', done.removed],
       ['Next', done.advice],
     ],
     done.to,

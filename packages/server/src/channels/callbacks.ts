@@ -1,4 +1,4 @@
-import { createHmac, createSecretKey } from 'node:crypto'
+import { createHmac, createSecretKey, type KeyObject } from 'node:crypto'
 import { append, endOfLog } from '../audit/index.ts'
 import { type Caller, personOf } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
@@ -33,16 +33,26 @@ const noteAdded = (
     details: { format: words, url: shown, events: [] },
   })
 
+const urlMac = (key: KeyObject, project: string, url: string): string =>
+  createHmac('sha256', key).update(`${project}\n${url}`).digest('base64url')
+
+/**
+ * The digest of a callback's url under a key, for when its url is sealed anew under another: by the one of a key that is gone nobody
+ * would find it, and whoever stopped it would be overruled.
+ */
+export const callbackMac = (key: Uint8Array, project: string, url: string): string =>
+  urlMac(createSecretKey(key), project, url)
+
 /** Callbacks are webhooks that nobody lists: the same queue, attempts, log of deliveries and replay. */
 export function createCallbacks(on: {
   readonly db: Database
   readonly egressOf: EgressOf
   readonly sealed: Sealed
-  /** Makes the digest by which a url is found again. */
-  readonly key: Uint8Array
+  /** Make the digest by which a url is found again: the live one, and the one before it. */
+  readonly keys: readonly Uint8Array[]
 }): Callbacks {
   const { db } = on
-  const key = createSecretKey(on.key)
+  const keys = on.keys.map((key) => createSecretKey(key))
 
   /** Whoever names it again says that it answers. What names it already, as schedules do, is told there again too. */
   async function tellAgain(
@@ -92,8 +102,15 @@ export function createCallbacks(on: {
       }
       const { origin, pathname, search } = new URL(url)
       const shown = redactor.text(`${origin}${pathname}${search && '?…'}`)
-      const mac = createHmac('sha256', key).update(`${project}\n${url}`).digest('base64url')
-      const find = () => inProject(project, () => db.read((tx) => store.findCallback(tx, words, mac)))
+      const macs = keys.map((key) => urlMac(key, project, url))
+      const mac = macs[0]!
+      const find = async () => {
+        for (const one of macs) {
+          const found = await inProject(project, () => db.read((tx) => store.findCallback(tx, words, one)))
+          if (found) return found
+        }
+        return undefined
+      }
       const before = await find()
       if (before?.state === 'active') return { webhook_id: before.id, url: shown }
       try {

@@ -1,4 +1,5 @@
 import type { Seal, SealedColumn } from '../identity/index.ts'
+import { callbackMac } from './callbacks.ts'
 import type { WebhookRow } from './store.ts'
 
 /** What of a webhook is secret, sealed at rest: a chat's url is its password, and a header may be one. */
@@ -31,6 +32,9 @@ export const sealedOfWebhooks: readonly SealedColumn[] = Object.entries(partOf).
   key: 'id',
   purpose: 'webhooks',
   about: ({ key }) => about(key, part),
+  ...(column === 'sealed_url'
+    ? { found: { column: 'url_mac', purpose: 'callbacks', within: 'callback', by: callbackMac } }
+    : {}),
 }))
 
 export function createSealed(seal: Seal): Sealed {

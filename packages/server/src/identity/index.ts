@@ -23,7 +23,15 @@ export {
 } from './personal-signature.ts'
 export { createSealRenewal, type SealedColumn, type SealRenewal, sealedOfUsers } from './renew-sealed.ts'
 export { authHandlers, projectsHandlers, signingKeyHandlers, tokensHandlers, usersHandlers } from './routes.ts'
-export { createSeal, deriveKey, loadSecretKey, redactionKey, type Seal, sealMark } from './secret-key.ts'
+export {
+  createSeal,
+  deriveKey,
+  loadSecretKey,
+  redactionKey,
+  type Seal,
+  type SecretKeys,
+  sealMark,
+} from './secret-key.ts'
 export { anonymiseUser, findAccount, findUserByName, findUserRef, forgetAnswers, type UserRef } from './store.ts'
 export { findApproval } from './store-approvals.ts'
 export {

@@ -2,7 +2,7 @@ import { AppError } from '../platform/app-error.ts'
 import type { Clock } from '../platform/clock.ts'
 import { type Database, INSTANCE, inProject } from '../platform/db/index.ts'
 import type { Logger } from '../platform/log.ts'
-import { createSeal, type SecretKeys, sealMark } from './secret-key.ts'
+import { createSeal, deriveKey, type SecretKeys, sealMark } from './secret-key.ts'
 import { listProjects } from './store-projects.ts'
 import { countSealed, listSealed, replaceSealed, type SealedColumn, type SealedValue } from './store-sealed.ts'
 
@@ -81,7 +81,9 @@ export function createSealRenewal(on: {
       const opened = values.flatMap((value) => {
         const about = of.about({ project, ...value })
         const text = textOf(() => seal.open(value.sealed, about))
-        return text === null ? [] : [{ value, sealed: seal.seal(text, about) }]
+        if (text === null) return []
+        const digest = of.found ? of.found.by(deriveKey(keys[0], of.found.purpose), project, text) : null
+        return [{ value, sealed: seal.seal(text, about), digest }]
       })
       renewed += await db.write((tx) => replaceAll(tx, of, opened))
       after = values.at(-1)!.key
@@ -92,10 +94,10 @@ export function createSealRenewal(on: {
 async function replaceAll(
   tx: Parameters<typeof replaceSealed>[0],
   of: SealedColumn,
-  opened: readonly { readonly value: SealedValue; readonly sealed: string }[],
+  opened: readonly { readonly value: SealedValue; readonly sealed: string; readonly digest: string | null }[],
 ): Promise<number> {
   let replaced = 0
-  for (const { value, sealed } of opened) if (await replaceSealed(tx, of, value, sealed)) replaced++
+  for (const { value, ...by } of opened) if (await replaceSealed(tx, of, value, by)) replaced++
   return replaced
 }
 

@@ -14,6 +14,14 @@ export interface SealedColumn {
   /** The purpose of the seal, and what its values are bound to. */
   readonly purpose: string
   about(row: { readonly project: string; readonly key: string; readonly beside: string }): string
+  /** A column by which rows that have it are found again: a digest of the value under a key of this purpose. It goes along. */
+  readonly found?: {
+    readonly column: string
+    readonly purpose: string
+    /** No two rows with the same of this column have the same digest. */
+    readonly within: string
+    by(key: Uint8Array, project: string, text: string): string
+  }
   /** Which rows still need their value. Those are waited for: rows of this table are never changed. */
   readonly neededBy?: string
 }
@@ -44,15 +52,29 @@ export function listSealed(tx: Tx, of: SealedColumn, mark: string, after: string
   )
 }
 
-/** Puts a value in the place of the one that was read. One that was changed meanwhile, or erased, stays as it is. */
-export async function replaceSealed(tx: Tx, of: SealedColumn, value: SealedValue, sealed: string): Promise<boolean> {
-  const { column, key, table } = of
+/**
+ * Puts a value in the place of the one that was read, and a digest in that of its digest. One that was changed meanwhile, or erased, stays
+ * as it is.
+ */
+export async function replaceSealed(
+  tx: Tx,
+  of: SealedColumn,
+  value: SealedValue,
+  { sealed, digest }: { readonly sealed: string; readonly digest: string | null },
+): Promise<boolean> {
+  const { column, key, table, found } = of
+  const also = found ? `, ${found.column} = ${digestOf(table, found)}` : ''
   const rows = await tx.sql(
-    `update ${table} set ${column} = ?4 where ${within(of)} and ${key} = ?2 and ${column} = ?3 returning ${key}`,
-    [tx.project, value.key, value.sealed, sealed],
+    `update ${table} set ${column} = ?4${also} where ${within(of)} and ${key} = ?2 and ${column} = ?3 returning ${key}`,
+    [tx.project, value.key, value.sealed, sealed, ...(found ? [digest] : [])],
   )
   return rows.length === 1
 }
+
+/** Two may have got the same value while they had digests under two keys: the second stays as it is. */
+const digestOf = (table: string, { column, within }: NonNullable<SealedColumn['found']>) =>
+  `case when ${table}.${column} is null or exists (select 1 from ${table} o
+     where o.project_id = ?1 and o.${within} = ${table}.${within} and o.${column} = cast(?5 as text)) then ${table}.${column} else cast(?5 as text) end`
 
 /** How many values are sealed, but not under the key of `mark`; with `named` those only that name another key. */
 export async function countSealed(

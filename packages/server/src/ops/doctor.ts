@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { access, constants, readdir, rm, stat, statfs, writeFile } from 'node:fs/promises'
+import { access, constants, readdir, readFile, rm, stat, statfs, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { sealedColumns } from '../app.ts'
 import { findLogsAhead, listEvents, listLogs, readLogText, sizeOfNote } from '../audit/index.ts'
@@ -293,11 +293,24 @@ function fenceFindings({ unfenced, mightyLogin, fencedOwner, schema }: StoreStat
   return found
 }
 
-/** A key of the server's own making is never rotated, so there is nothing to ask. */
-async function checkSeals({ config }: OpenPlace, db: Database): Promise<Finding[]> {
-  if (config.secretKey === undefined) return []
-  const mark = sealMark(config.secretKey.reveal())
+async function checkSeals({ config, folders }: OpenPlace, db: Database): Promise<Finding[]> {
   const name = 'sealed values'
+  if (config.secretKey === undefined) {
+    const own = await ifThere(readFile(join(folders.keys, 'secret.key'), 'utf8'), null)
+    // No key, no value of it.
+    const lost = await countSealed(db, sealedColumns, own === null ? 'none' : sealMark(own.trim()), true)
+    return lost === 0
+      ? [fine(name, 'SECRETS_UNREADABLE', 'none names another key than that of keys/secret.key')]
+      : [
+          warn(
+            name,
+            'SECRETS_UNREADABLE',
+            `${lost} were sealed under another key than that of keys/secret.key`,
+            'Set SECRET_KEY to that key, or put its keys/secret.key back; else set anew what was sealed under it.',
+          ),
+        ]
+  }
+  const mark = sealMark(config.secretKey.reveal())
   if (config.secretKeyPrevious === undefined) {
     const lost = await countSealed(db, sealedColumns, mark, true)
     return lost === 0

@@ -11,6 +11,7 @@ import {
 import { attachDatabase, type Database, INSTANCE } from '../platform/db/index.ts'
 import { missingBytes } from './missing-bytes.ts'
 import { holdPlace, OperationRefused, openPlace, type Place, requireExisting } from './place.ts'
+import { namingOf } from './store-bytes.ts'
 
 export type StoreType = BlobSettings['type']
 
@@ -35,6 +36,8 @@ export interface MoveReport {
   /** In the target already, with the same length. */
   readonly skipped: number
   readonly deleted: number
+  /** Taken out of the target: what had been copied by an earlier move and was erased, or dropped with its task, since. */
+  readonly removed: number
   readonly problems: readonly string[]
   /** What a person does now. */
   readonly advice: string
@@ -45,6 +48,8 @@ const LANES = 4
 
 interface Moving {
   readonly source: Blobs
+  /** Whether servers write to the source, and read from it: else what nobody names there is nobody's any more. */
+  readonly sourceServes: boolean
   readonly target: Blobs
   readonly db: Database
   readonly projects: readonly string[]
@@ -60,7 +65,8 @@ interface Moving {
  * goes on with the same command. The source stays as it is unless `deleteSource` is given.
  *
  * A server may go on working meanwhile: what it takes in after a listing is copied by the next move, and never deleted
- * by this one. Deleting from the store that the configuration names needs the server stopped; on SQLite that is checked.
+ * by this one. What it erases, or drops with a task, it takes from one of the two stores only: so that is not copied from the other,
+ * and goes from a target that an earlier move has brought it to. Deleting from the store that the configuration names needs the server stopped; on SQLite that is checked.
  * Throws OperationRefused, BlobStoreUnavailable, DatabaseUnavailable, or the reason of the signal.
  */
 export async function moveArtifacts(on: MoveArtifacts): Promise<MoveReport> {
@@ -91,15 +97,17 @@ export async function moveArtifacts(on: MoveArtifacts): Promise<MoveReport> {
         on.onProgress?.({ done, size: Math.max(bytes, done), what })
       }
     }
-    const moving = { source, target, db, projects, signal: on.signal, problems, begin }
+    const sourceServes = from === config.artifactStorage
+    const moving = { source, sourceServes, target, db, projects, signal: on.signal, problems, begin }
     const { copied, skipped } = await copyAll(moving)
     await findMissing(moving)
+    const removed = sourceServes ? await removeGone(moving) : 0
     let deleted = 0
     if (on.deleteSource && problems.length === 0) await verifyAll(moving)
     if (on.deleteSource && problems.length === 0) deleted = await deleteAll(moving)
     const ok = problems.length === 0
     const advice = adviceFor(ok, config, from, on)
-    return { ok, from, to: on.to, blobs, bytes, copied, skipped, deleted, problems, advice }
+    return { ok, from, to: on.to, blobs, bytes, copied, skipped, deleted, removed, problems, advice }
   } finally {
     for (const thing of closing) await thing.close()
     lock?.release()
@@ -154,14 +162,23 @@ async function copyAll(moving: Moving): Promise<{ copied: number; skipped: numbe
   let copied = 0
   let skipped = 0
   await each(moving, async (project, ref) => {
+    if (await isGone(moving, project, ref)) return
     if ((await target.stat(project, ref.sha256))?.size === ref.size) skipped++
     else {
       await copy(moving, project, ref)
       copied++
+      // A server that erased it while it was on its way may have looked for it here before.
+      if ((await namingOf(moving.db, project, ref.sha256)) === 'erased') await target.remove(project, ref.sha256)
     }
     passed(ref.size)
   })
   return { copied, skipped }
+}
+
+/** Whether a blob of the source is not to be in the target: its bytes were erased, or their task was dropped. */
+async function isGone({ db, sourceServes }: Moving, project: string, { sha256 }: BlobRef): Promise<boolean> {
+  const naming = await namingOf(db, project, sha256)
+  return naming === 'erased' || (naming === 'unnamed' && !sourceServes)
 }
 
 async function copy({ source, target, signal }: Moving, project: string, ref: BlobRef): Promise<void> {
@@ -171,16 +188,44 @@ async function copy({ source, target, signal }: Moving, project: string, ref: Bl
   if (put.sha256 !== ref.sha256) throw new BlobCorrupt(ref.sha256, put.sha256)
 }
 
-/** What the database serves has to be in the target, wherever it should have come from. */
-async function findMissing({ db, target, projects, signal, problems }: Moving): Promise<void> {
+/** What the database serves has to be in the target, wherever it should have come from. What came in meanwhile is brought there. */
+async function findMissing(moving: Moving): Promise<void> {
+  const { source, target, db, projects, signal, problems } = moving
   for await (const { project, sha256 } of missingBytes({ db, blobs: target, projects, signal }))
-    problems.push(`${sha256} of project ${project} is an artifact's content and in neither store.`)
+    try {
+      const ref = await source.stat(project, sha256)
+      if (ref) await copy(moving, project, ref)
+      else if ((await target.stat(project, sha256)) === undefined && (await isNamed(moving, project, sha256)))
+        problems.push(`${sha256} of project ${project} is an artifact's content and in neither store.`)
+    } catch (error) {
+      await note(moving, project, sha256, error)
+    }
+}
+
+const isNamed = async ({ db }: Moving, project: string, sha256: string): Promise<boolean> =>
+  (await namingOf(db, project, sha256)) === 'named'
+
+/**
+ * Makes the target, from which no server takes anything yet, lack what the source lacks because it went: nobody would look for it there
+ * afterwards. What is named stays, also where the source has lost it.
+ */
+async function removeGone({ source, target, db, projects, signal }: Moving): Promise<number> {
+  let removed = 0
+  for (const project of projects)
+    for await (const { sha256 } of target.list(project)) {
+      signal?.throwIfAborted()
+      const naming = await namingOf(db, project, sha256)
+      if (naming === 'named' || (naming === 'unnamed' && (await source.stat(project, sha256)) !== undefined)) continue
+      if (await target.remove(project, sha256)) removed++
+    }
+  return removed
 }
 
 /** Reads every blob of the source back from the target, whole. What has rotted there is replaced and read again. */
 async function verifyAll(moving: Moving): Promise<void> {
   const passed = moving.begin('Reading back')
   await each(moving, async (project, ref) => {
+    if (await isGone(moving, project, ref)) return
     await readWhole(moving.target, project, ref).catch(async (error: unknown) => {
       if (!(error instanceof BlobCorrupt)) throw error
       await copy(moving, project, ref)
@@ -195,22 +240,30 @@ async function readWhole(blobs: Blobs, project: string, ref: BlobRef): Promise<v
   for await (const _ of await blobs.open(project, ref.sha256));
 }
 
-/** Only what the target has: a blob that came into the source meanwhile stays there. */
+/** Only what the target has, and what is to be in neither: a blob that came into the source meanwhile stays there. */
 async function deleteAll(moving: Moving): Promise<number> {
   const { source, target } = moving
   const passed = moving.begin('Deleting')
   let deleted = 0
   await each(moving, async (project, ref) => {
-    if ((await target.stat(project, ref.sha256))?.size !== ref.size) return
+    const isThere = (await target.stat(project, ref.sha256))?.size === ref.size
+    if (!isThere && !(await isGone(moving, project, ref))) return
     if (await source.remove(project, ref.sha256)) deleted++
     passed(ref.size)
   })
   return deleted
 }
 
-/** Each blob of the source, some at once. Damaged and missing ones become problems; anything else ends the move. */
+/** A damaged or missing blob is a problem, unless it went meanwhile; anything else ends the move. */
+async function note(moving: Moving, project: string, sha256: string, error: unknown): Promise<void> {
+  if (!(error instanceof BlobCorrupt || error instanceof BlobMissing)) throw error
+  if (error instanceof BlobMissing && !(await isNamed(moving, project, sha256))) return
+  moving.problems.push(`${sha256} of project ${project}: ${error.message}`)
+}
+
+/** Each blob of the source, some at once. */
 async function each(moving: Moving, work: (project: string, ref: BlobRef) => Promise<void>): Promise<void> {
-  const { source, signal, problems } = moving
+  const { source, signal } = moving
   for (const project of moving.projects) {
     const refs = source.list(project)[Symbol.asyncIterator]()
     const stop = new AbortController()
@@ -219,12 +272,7 @@ async function each(moving: Moving, work: (project: string, ref: BlobRef) => Pro
         const next = await refs.next()
         if (next.done) return
         signal?.throwIfAborted()
-        try {
-          await work(project, next.value)
-        } catch (error) {
-          if (!(error instanceof BlobCorrupt || error instanceof BlobMissing)) throw error
-          problems.push(`${next.value.sha256} of project ${project}: ${error.message}`)
-        }
+        await work(project, next.value).catch((error: unknown) => note(moving, project, next.value.sha256, error))
       }
     }
     const lanes = Array.from({ length: LANES }, () =>

@@ -24,6 +24,7 @@ import { rfc3339, systemClock } from '../platform/clock.ts'
 import {
   type Database,
   INSTANCE,
+  inProject,
   inspectStore,
   isEmptyPostgres,
   openDatabase,
@@ -31,6 +32,8 @@ import {
   restorePostgres,
 } from '../platform/db/index.ts'
 import { ifThere } from '../platform/if-there.ts'
+import { leaveLineToOthers } from '../queue/index.ts'
+import { lookForErasedAgain } from '../runs/index.ts'
 import { listFiles, type Manifest, verifyBackup } from './backup-manifest.ts'
 import { type MissingBytes, missingBytes } from './missing-bytes.ts'
 import { holdPlace, type OpenPlace, OperationRefused, openPlace, type Place } from './place.ts'
@@ -209,6 +212,9 @@ async function continueLogs(
       throw new OperationRefused(
         'No log was published beyond what the database knows: there is no loss to accept. Start the server; if a key leaked, or keys/ or signer/ cannot be put back, close every log with --all-logs.',
       )
+    // Before the logs: stopped in between, the same command does it once more.
+    await leaveLineToOthers(db)
+    for (const { id } of await listProjects(db)) await inProject(id, () => db.write(lookForErasedAgain))
     const continued: ContinuedLog[] = []
     for (const log of chosen) {
       const slug = log.project_id === INSTANCE ? undefined : await slugOf(db, log.project_id)

@@ -1,4 +1,5 @@
 /** What waits for workers: references with times, priorities and leases. */
+export { leaveLineToOthers } from './line-store.ts'
 export { observed, type Step } from './observed.ts'
 export { openQueue } from './open.ts'
 export {

@@ -243,3 +243,16 @@ export async function leaveLine(db: Database): Promise<void> {
     }),
   )
 }
+
+/**
+ * For a database that was put back: its line has gone on without it, and may be that of a server that still runs. Under another name
+ * there is nothing, and all that waits is put in.
+ */
+export async function leaveLineToOthers(db: Database): Promise<void> {
+  await inProject(INSTANCE, () =>
+    db.write(async (tx) => {
+      await tx.sql(`update queue_copy set space = ?1, epoch = epoch + 1, servers = '' where id = 1`, [randomToken(6)])
+      await tx.sql('/* slow */ update queue set ready = 0 where ready = 2')
+    }),
+  )
+}

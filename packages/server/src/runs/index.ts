@@ -14,6 +14,7 @@ export {
   listFilesOfRuns,
   listRunsOfTicket,
   listServedDigests,
+  lookForErasedAgain,
   type RunRow,
   searchFloor,
   wasRun,

@@ -415,6 +415,14 @@ export async function markBytesGone(tx: Tx, sha256: string, now: number): Promis
     .execute()
 }
 
+/** Beside a database that was put back stands another store, or another state of it: what was erased may be in it. */
+export async function lookForErasedAgain(tx: Tx): Promise<void> {
+  await tx.sql(
+    '/* slow */ update artifacts set bytes_gone_at = null where project_id = ?1 and bytes_gone_at is not null',
+    [tx.project],
+  )
+}
+
 /** Digests of artifacts that are served, in order, from after `after` on. */
 export async function listServedDigests(tx: Tx, after: string, limit: number): Promise<string[]> {
   const rows = await tx.db
