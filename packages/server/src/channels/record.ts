@@ -14,6 +14,8 @@ export interface Attempt {
   readonly answer: string
   /** How long the receiver asks to be left alone. */
   readonly askedMs?: number
+  /** What failed was on our side, before the receiver was asked: nothing is said against it. */
+  readonly isOurs?: true
 }
 
 export interface Claimed {
@@ -80,12 +82,13 @@ export function createRecordDeliveries(on: { clock: Clock; random: () => number 
           over.push(claim.delivery_id)
           if (webhook?.row.ordered === 1) turns.push(claim.webhook_id)
         }
-        if (!webhook || webhook.disabledBy || delivery?.state !== 'waiting') {
+        if (webhook?.disabledBy || delivery?.state !== 'waiting') {
           finish()
           return undefined
         }
         const { id } = delivery
-        if (came === 'pointless') {
+        // Deleted: who did that did not see a delivery that was made in the same moment.
+        if (!webhook || came === 'pointless') {
           finish()
           changed.push({ id, state: 'failed', attempts: delivery.attempts, next_attempt_at: null, settled_at: now })
           return undefined
@@ -98,13 +101,14 @@ export function createRecordDeliveries(on: { clock: Clock; random: () => number 
           webhook.failingSince = null
           return 'delivered'
         }
-        webhook.failingSince ??= came.at
+        if (!came.isOurs) webhook.failingSince ??= came.at
         const gone = came.status === 410
         if (gone || before.length + 1 >= MAX_ATTEMPTS) {
           finish()
           changed.push({ id, state: 'failed', attempts, next_attempt_at: null, settled_at: now })
           // Not one message got through since before this one was tried first: nobody is there.
-          if (gone || webhook.failingSince <= Date.parse(before[0]?.at ?? '')) webhook.disabledBy = came
+          const nobodyIsThere = webhook.failingSince !== null && webhook.failingSince <= Date.parse(before[0]?.at ?? '')
+          if (gone || (nobodyIsThere && !came.isOurs)) webhook.disabledBy = came
           return 'failed'
         }
         const dueAt = now + waitAfter(before.length + 1, on.random(), came.askedMs ?? 0)

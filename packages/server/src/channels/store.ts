@@ -102,8 +102,12 @@ export async function updateWebhook(tx: Tx, id: string, change: Updateable<Webho
   await tx.db.updateTable('webhooks').set(change).where('id', '=', id).execute()
 }
 
-/** Ends what waits for a webhook. It stays in the log of deliveries, to be replayed. */
+/**
+ * Ends what waits for a webhook. It stays in the log of deliveries, to be replayed. First in the queue: on PostgreSQL a delivery that is made
+ * in the same moment may be seen by the second statement alone, and one that left the queue would wait for ever.
+ */
 export async function failWaiting(tx: Tx, webhookId: string, now: number): Promise<void> {
+  await tx.sql('delete from delivery_queue where project_id = ?1 and webhook_id = ?2', [tx.project, webhookId])
   await tx.db
     .updateTable('deliveries')
     .set({ state: 'failed', next_attempt_at: null, settled_at: now })
@@ -111,7 +115,6 @@ export async function failWaiting(tx: Tx, webhookId: string, now: number): Promi
     .where('state', '=', 'waiting')
     .where(UNDELIVERED)
     .execute()
-  await tx.sql('delete from delivery_queue where project_id = ?1 and webhook_id = ?2', [tx.project, webhookId])
 }
 
 // ---- deliveries
