@@ -70,6 +70,8 @@ export function createRecordDeliveries(on: { clock: Clock; random: () => number 
       const deferred: { id: string; dueAt: number }[] = []
       const changed: store.DeliveryChange[] = []
       const turns: string[] = []
+      /** Webhooks that get no more, of which more may wait. */
+      const silenced = new Set<string>()
       const recorded = all.map(({ claim, came }): Recorded => {
         if (!held(claim)) return undefined
         if (came === 'later') {
@@ -87,9 +89,10 @@ export function createRecordDeliveries(on: { clock: Clock; random: () => number 
           return undefined
         }
         const { id } = delivery
-        // Deleted: who did that did not see a delivery that was made in the same moment.
+        // Deleted: who did that did not see a delivery that was made in the same moment, or left it.
         if (!webhook || came === 'pointless') {
           finish()
+          if (webhook?.row.state !== 'active') silenced.add(claim.webhook_id)
           changed.push({ id, state: 'failed', attempts: delivery.attempts, next_attempt_at: null, settled_at: now })
           return undefined
         }
@@ -122,6 +125,7 @@ export function createRecordDeliveries(on: { clock: Clock; random: () => number 
         store.updateDeliveries(tx, changed),
       ])
       for (const webhook of new Set(turns)) await store.nextInTurn(tx, webhook, now)
+      for (const webhook of silenced) await store.failWaiting(tx, webhook, now)
       for (const one of standing.values()) {
         if (one.disabledBy) await disable(tx, one.row, one.disabledBy, one.failingSince!, now)
         else if (one.failingSince !== one.row.failing_since)
