@@ -99,7 +99,7 @@ test('SQLite: tickets are found by any filter, and nobody waits meanwhile', () =
       () => db.read((tx) => countTickets(tx, { due_before: T })),
       () => db.read((tx) => listTickets(tx, { due_before: T }, { limit: 10, skip: 0 })),
     ])
-      assert.ok((await turnsDuring(() => inProject<unknown>(A, look))) >= 3)
+      assert.ok((await turnsDuring(() => inProject<Promise<unknown>>(A, look))) >= 3)
     // Of few of one's own nothing else is looked at.
     await inProject(A, () =>
       db.read(async (tx) => {
