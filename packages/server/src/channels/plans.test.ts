@@ -86,7 +86,8 @@ async function asked(db: Database): Promise<Said[]> {
       said.push(...built.said())
     }),
   )
-  assert.equal(said.length, 5)
+  // On SQLite each look asks first where its stretch ends.
+  assert.equal(said.length, db.dialect === 'sqlite' ? 9 : 5)
   return said
 }
 
