@@ -180,6 +180,7 @@ one of its libraries, over the bytes as they came, and refuse timestamps that ar
 - 410 disables the webhook at once. It is also disabled when a message ran out of attempts and nothing was taken since its first. \`webhook.disabled\` tells. An address that tasks or schedules name as their \`callback\` is told again when one names it, also after it was deleted, but not one that a person disabled (422 \`TASK_CALLBACK_REFUSED\`); \`webhook.updated\` or \`webhook.created\` says who did.
 - What a webhook listens to counts from its \`webhook.created\` on, and a change of it from its \`webhook.updated\` on, by their places in the log: it hears of what happened while it listened and of nothing else, however late the log is read. What happened before it was disabled and was not sent yet is a failed delivery, for \`replay\`.
 - The address of a callback cannot be changed, nor can it listen to events: who names the old one would be told elsewhere. Disable it and name another one.
+- The documented body of the dispatch door has the result of the task, which is read at each attempt. Where it cannot be read (\`RESULT_UNREADABLE\`, \`SECRETS_UNREADABLE\`) the attempt failed, and disables nothing.
 - \`writ webhook replay <id> --state failed\` sends again what failed and was not sent again yet. Deliveries are kept for 30 days.
 - After \`writ webhook rotate\` messages carry two signatures for 24 hours.
 - Redirects 307 and 308 are followed, up to three, each checked; own headers go to the first origin only.
@@ -280,6 +281,7 @@ CloudEvents 1.0，JSON。\`id\` 是日志条目的 id，\`sequence\` 是它在�
 - 410 立即停用；某条消息用尽次数且期间没有任何成功，也会停用，并产生 \`webhook.disabled\`。任务或计划用作 \`callback\` 的地址再次被指定时会重新启用，删除之后也是如此，但由人停用的除外（422 \`TASK_CALLBACK_REFUSED\`）；\`webhook.updated\` 或 \`webhook.created\` 说明是谁。
 - webhook 监听的内容从它的 \`webhook.created\` 起算，改动从 \`webhook.updated\` 起算，以它们在日志中的位置为准：不论日志多晚才被读到，它只会收到监听期间发生的事。停用之前发生而尚未发送的，记为失败的投递，可用 \`replay\` 重发。
 - 回调的地址不能更改，回调也不能监听事件：否则指定旧地址的任务会被告知到别处。请停用它，再指定新的地址。
+- dispatch 接口文档所述的正文含任务结果，每次尝试时读取；无法读取时（\`RESULT_UNREADABLE\`、\`SECRETS_UNREADABLE\`）该次尝试算失败，但不会因此停用。
 - \`writ webhook replay <id> --state failed\` 重发失败且尚未重发过的投递；投递记录保留 30 天。
 - \`writ webhook rotate\` 之后 24 小时内，消息带新旧两个签名。
 - 只跟随 307 和 308 重定向，最多三次，每次重新检查目标；自定义头只发给最初的源。

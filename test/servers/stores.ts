@@ -19,14 +19,17 @@ export async function onSqlite(now: number, work: (db: Database) => Promise<void
   }
 }
 
-/** With a connection beside the server's, of a superuser. */
-export async function onPostgres(now: number, work: (db: Database, client: pg.Client) => Promise<void>): Promise<void> {
+/** With a connection beside the server's, of a superuser, whose URL is told too. */
+export async function onPostgres(
+  now: number,
+  work: (db: Database, client: pg.Client, url: string) => Promise<void>,
+): Promise<void> {
   const postgres = await startPostgres()
   const client = new pg.Client({ connectionString: postgres.url })
   const db = await openDatabase({ url: postgres.url }, createFakeClock(now))
   try {
     await client.connect()
-    await work(db, client)
+    await work(db, client, postgres.url)
   } finally {
     await client.end()
     await db.close()

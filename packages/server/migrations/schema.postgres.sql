@@ -1304,6 +1304,8 @@ CREATE INDEX delivery_queue_due ON public.delivery_queue USING btree (due_at);
 
 CREATE INDEX delivery_queue_turn ON public.delivery_queue USING btree (webhook_id, turn) WHERE (turn IS NOT NULL);
 
+CREATE INDEX delivery_queue_webhook ON public.delivery_queue USING btree (webhook_id, due_at);
+
 CREATE INDEX dependencies_run ON public.dependencies USING btree (run_id);
 
 CREATE INDEX erasures_to_write ON public.erasures USING btree (project_id) WHERE (in_day_file = 0);

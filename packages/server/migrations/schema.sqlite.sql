@@ -247,6 +247,8 @@ create index delivery_queue_due on delivery_queue (due_at);
 
 create index delivery_queue_turn on delivery_queue (webhook_id, turn) where turn is not null;
 
+create index delivery_queue_webhook on delivery_queue (webhook_id, due_at);
+
 create table dependencies (
   project_id text not null,
   run_id text not null,

@@ -611,6 +611,7 @@ export const enMore = {
     DESTINATION_REFUSED: 'this server may not call it',
     MAIL_NOT_CONFIGURED: 'this server has no mail server',
     SECRETS_UNREADABLE: 'sealed under a SECRET_KEY that the server does not have any more',
+    RESULT_UNREADABLE: 'the result that it tells cannot be read',
     FEISHU_ANSWER_UNREADABLE: 'the answer is none of Feishu or Lark',
   },
   delivery: { waiting: 'Waiting', delivered: 'Delivered', failed: 'Failed' },

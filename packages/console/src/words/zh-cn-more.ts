@@ -570,6 +570,7 @@ export const zhCnMore: Words<typeof enMore> = {
     DESTINATION_REFUSED: '服务器不得访问该地址',
     MAIL_NOT_CONFIGURED: '服务器没有配置邮件服务器',
     SECRETS_UNREADABLE: '内容以旧的 SECRET_KEY 加密，服务器已没有该密钥',
+    RESULT_UNREADABLE: '要告知的结果无法读取',
     FEISHU_ANSWER_UNREADABLE: '应答不是飞书或 Lark 的',
   },
   delivery: { waiting: '等待中', delivered: '已送达', failed: '失败' },

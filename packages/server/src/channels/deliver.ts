@@ -1,9 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Event } from '@writ/api'
 import { findPlacedEvents, type PlacedEvent } from '../audit/index.ts'
+import { AppError } from '../platform/app-error.ts'
 import { type Clock, watchClock } from '../platform/clock.ts'
 import { coalesceIn } from '../platform/coalesce.ts'
-import { type Database, INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
+import {
+  type Database,
+  DatabaseConflict,
+  DatabaseUnavailable,
+  INSTANCE,
+  inProject,
+  type Tx,
+} from '../platform/db/index.ts'
 import { type Egress, type EgressOf, EgressRefused, EgressTimeout, type Incoming } from '../platform/egress.ts'
 import { randomToken } from '../platform/ids.ts'
 import type { Logger } from '../platform/log.ts'
@@ -180,8 +188,17 @@ export function createDeliverer(on: Delivering): { run(stop: AbortSignal): Promi
     stop: AbortSignal,
   ): Promise<Attempt | undefined> {
     const told = webhook.callback === 'dispatch' ? event.resource_id : null
-    // By itself: a result that cannot be read holds up no other message.
-    const body = told === null ? undefined : await on.db.read((tx) => on.dispatchBody(tx, told))
+    const at = on.clock.now()
+    let body: Record<string, unknown> | undefined
+    try {
+      // By itself: a result that cannot be read holds up no other message.
+      body = told === null ? undefined : await on.db.read((tx) => on.dispatchBody(tx, told))
+    } catch (err) {
+      // Nothing can be recorded either: it is claimed again.
+      if (err instanceof DatabaseUnavailable || err instanceof DatabaseConflict) throw err
+      on.log.error({ err, delivery: claim.delivery_id }, 'what a callback tells cannot be read')
+      return { at, durationMs: 0, ...unread(err), isOurs: true }
+    }
     const source = await on.sourceOf(claim.project_id)
     const egress = await on.egressOf(claim.project_id)
     const spanId = spanIdOf(`${claim.delivery_id}/${claim.fence}`)
@@ -335,6 +352,16 @@ async function sendOnce(
     answer: shownAnswer(answer.body, [...secrets, ...secretPartsOf(webhook.format, url, own)]),
     askedMs: retryAfterOf(answer.headers, on.clock.now()) ?? 0,
   })
+}
+
+/** Of what is to be sent, which is elsewhere (a blob store, a key) and may come back. */
+function unread(error: unknown): Pick<Attempt, 'status' | 'error' | 'answer'> {
+  const code = error instanceof AppError && error.code === 'SECRETS_UNREADABLE' ? error.code : 'RESULT_UNREADABLE'
+  return {
+    status: null,
+    error: code,
+    answer: error instanceof Error ? shownAnswer(Buffer.from(error.message), []) : '',
+  }
 }
 
 function codeOf(error: unknown): string {

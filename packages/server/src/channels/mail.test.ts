@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { startSmtpServer } from '../../../../test/channels/smtp-server.ts'
+import { type SmtpAnswer, startSmtpServer } from '../../../../test/channels/smtp-server.ts'
 import { Secret } from '../platform/secret.ts'
 import { createMail, needsTls } from './mail.ts'
 
@@ -46,4 +46,35 @@ test('any language arrives', async () => {
       ? decodeURIComponent(word[2]!.replaceAll('=', '%').replaceAll('_', ' '))
       : Buffer.from(word[1], 'base64').toString()
   assert.equal(subject, '更换主交换机')
+})
+
+/** Without an answer nothing is known but that the letter may have been taken: it is sent again under the same id. */
+const refusals: [string, Partial<Record<'connect' | 'EHLO' | 'HELO' | 'MAIL' | 'DATA' | '.', SmtpAnswer>>, object][] = [
+  ['is busy when it greets', { connect: { say: '421 busy' } }, { responseCode: 421 }],
+  ['refuses both greetings', { EHLO: { say: '550 no' }, HELO: { say: '550 no' } }, { responseCode: 550 }],
+  ['does not take the sender now', { MAIL: { say: '451 later' } }, { responseCode: 451 }],
+  ['never takes the sender', { MAIL: { say: '550 5.7.1 no' } }, { responseCode: 550 }],
+  ['takes no content', { DATA: { say: '554 no' } }, { responseCode: 554 }],
+  ['is full when it has read it', { '.': { say: '452 full' } }, { responseCode: 452 }],
+  ['answers in no words of SMTP', { MAIL: { say: 'hello?' } }, { code: 'EENVELOPE' }],
+  ['cuts the connection at once', { connect: 'cut' }, { code: 'ECONNECTION' }],
+  ['cuts the connection when it has read it', { '.': 'cut' }, { code: 'ECONNECTION' }],
+  ['says nothing at all', { connect: 'silent' }, { code: 'ETIMEDOUT' }],
+  ['says nothing when it has read it', { '.': 'silent' }, { code: 'ETIMEDOUT' }],
+  ['greets and greets', { connect: 'endless' }, { code: 'EPROTOCOL' }],
+]
+for (const [does, answers, error] of refusals)
+  test(`a mail server that ${does} has not taken the letter`, async () => {
+    await using smtp = await startSmtpServer()
+    smtp.answers = answers
+    const send = createMail(new Secret(smtp.url), 'writ@example.com').send(letter, { stepMs: 500, wholeMs: 10_000 })
+    await assert.rejects(send, error)
+    assert.deepEqual(smtp.letters, [])
+  })
+
+test('a mail server of before ESMTP takes the letter', async () => {
+  await using smtp = await startSmtpServer()
+  smtp.answers = { EHLO: { say: '502 what?' } }
+  await createMail(new Secret(smtp.url), 'writ@example.com').send(letter, limit)
+  assert.equal(smtp.letters.length, 1)
 })

@@ -26,6 +26,22 @@ for (const [body, fault] of [
     assert.equal(faultOf('cloudevents', answer(200, body)), null)
   })
 
+for (const [body, fault] of [
+  ['{"code":0,"msg":"success"}', null],
+  ['{"StatusCode":0,"StatusMessage":"success"}', null],
+  ['{"code":19021,"msg":"sign match fail"}', 'FEISHU_19021'],
+  ['{"StatusCode":9499}', 'FEISHU_9499'],
+  // An error is shown as it is: nothing that was echoed may get into it.
+  ['{"code":"you sent hook/canary-in-the-path"}', 'FEISHU_ANSWER_UNREADABLE'],
+  ['{"code":null}', 'FEISHU_ANSWER_UNREADABLE'],
+  ['{"StatusCode":[0]}', 'FEISHU_ANSWER_UNREADABLE'],
+  ['null', 'FEISHU_ANSWER_UNREADABLE'],
+  ['<html>', 'FEISHU_ANSWER_UNREADABLE'],
+] as const)
+  test(`a Feishu or Lark bot that answers 200 with ${body} ${fault ? 'refused' : 'was told'}`, () => {
+    assert.equal(faultOf('feishu', answer(200, body)), fault)
+  })
+
 test('the status comes first', () => {
   assert.equal(faultOf('slack', answer(404, '{"ok":false,"error":"no_service"}')), 'HTTP_404')
 })

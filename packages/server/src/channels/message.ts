@@ -67,9 +67,11 @@ export function faultOf(format: WebhookFormat, answer: Incoming): string | null 
   if (format !== 'feishu') return null
   try {
     const { code = 0, StatusCode = 0 } = JSON.parse(answer.body.toString('utf8')) as {
-      code?: number
-      StatusCode?: number
+      code?: unknown
+      StatusCode?: unknown
     }
+    // What else it says stands in the kept answer, without secrets.
+    if (typeof code !== 'number' || typeof StatusCode !== 'number') return 'FEISHU_ANSWER_UNREADABLE'
     return code === 0 && StatusCode === 0 ? null : `FEISHU_${code || StatusCode}`
   } catch {
     return 'FEISHU_ANSWER_UNREADABLE'

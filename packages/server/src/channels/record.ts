@@ -14,6 +14,8 @@ export interface Attempt {
   readonly answer: string
   /** How long the receiver asks to be left alone. */
   readonly askedMs?: number
+  /** What failed was on our side, before the receiver was asked: nothing is said against it. */
+  readonly isOurs?: true
 }
 
 export interface Claimed {
@@ -68,6 +70,8 @@ export function createRecordDeliveries(on: { clock: Clock; random: () => number 
       const deferred: { id: string; dueAt: number }[] = []
       const changed: store.DeliveryChange[] = []
       const turns: string[] = []
+      /** Webhooks that get no more, of which more may wait. */
+      const silenced = new Set<string>()
       const recorded = all.map(({ claim, came }): Recorded => {
         if (!held(claim)) return undefined
         if (came === 'later') {
@@ -80,13 +84,15 @@ export function createRecordDeliveries(on: { clock: Clock; random: () => number 
           over.push(claim.delivery_id)
           if (webhook?.row.ordered === 1) turns.push(claim.webhook_id)
         }
-        if (!webhook || webhook.disabledBy || delivery?.state !== 'waiting') {
+        if (webhook?.disabledBy || delivery?.state !== 'waiting') {
           finish()
           return undefined
         }
         const { id } = delivery
-        if (came === 'pointless') {
+        // Deleted: who did that did not see a delivery that was made in the same moment, or left it.
+        if (!webhook || came === 'pointless') {
           finish()
+          if (webhook?.row.state !== 'active') silenced.add(claim.webhook_id)
           changed.push({ id, state: 'failed', attempts: delivery.attempts, next_attempt_at: null, settled_at: now })
           return undefined
         }
@@ -98,13 +104,14 @@ export function createRecordDeliveries(on: { clock: Clock; random: () => number 
           webhook.failingSince = null
           return 'delivered'
         }
-        webhook.failingSince ??= came.at
+        if (!came.isOurs) webhook.failingSince ??= came.at
         const gone = came.status === 410
         if (gone || before.length + 1 >= MAX_ATTEMPTS) {
           finish()
           changed.push({ id, state: 'failed', attempts, next_attempt_at: null, settled_at: now })
           // Not one message got through since before this one was tried first: nobody is there.
-          if (gone || webhook.failingSince <= Date.parse(before[0]?.at ?? '')) webhook.disabledBy = came
+          const nobodyIsThere = webhook.failingSince !== null && webhook.failingSince <= Date.parse(before[0]?.at ?? '')
+          if (gone || (nobodyIsThere && !came.isOurs)) webhook.disabledBy = came
           return 'failed'
         }
         const dueAt = now + waitAfter(before.length + 1, on.random(), came.askedMs ?? 0)
@@ -118,6 +125,7 @@ export function createRecordDeliveries(on: { clock: Clock; random: () => number 
         store.updateDeliveries(tx, changed),
       ])
       for (const webhook of new Set(turns)) await store.nextInTurn(tx, webhook, now)
+      for (const webhook of silenced) await store.failWaiting(tx, webhook, now)
       for (const one of standing.values()) {
         if (one.disabledBy) await disable(tx, one.row, one.disabledBy, one.failingSince!, now)
         else if (one.failingSince !== one.row.failing_since)

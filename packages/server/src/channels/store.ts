@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import type { DeliveryState } from '@writ/api'
 import { type Selectable, sql, type Updateable } from 'kysely'
 import type { Position } from '../audit/index.ts'
@@ -12,6 +13,7 @@ import {
   type Tx,
 } from '../platform/db/index.ts'
 import type { DeliveriesTable, WebhooksTable } from '../platform/db/tables.ts'
+import { firstIdAt } from '../platform/ids.ts'
 
 export type WebhookRow = Selectable<WebhooksTable>
 export type DeliveryRow = Selectable<DeliveriesTable>
@@ -102,16 +104,39 @@ export async function updateWebhook(tx: Tx, id: string, change: Updateable<Webho
   await tx.db.updateTable('webhooks').set(change).where('id', '=', id).execute()
 }
 
-/** Ends what waits for a webhook. It stays in the log of deliveries, to be replayed. */
+/**
+ * Of one webhook, by its index: PostgreSQL would rather go through what is due of all, in its order, and expects to meet one of these soon.
+ */
+const ofWebhook = (place: string) => `webhook_id >= ${place} and webhook_id <= ${place}`
+const IN_ITS_ORDER = 'order by webhook_id, due_at'
+
+/** Ended in one transaction, for which on SQLite everybody waits who writes: 50 ms. */
+const MOST_ENDED = 1_000
+
+/**
+ * Ends what waits for a webhook that gets no more. It stays in the log of deliveries, to be replayed. Of very much the rest is made due, for
+ * whoever sends, and finds that there is nobody to send to, to go on with it; meanwhile it waits, and is sent if the webhook is active again.
+ *
+ * By the queue: on PostgreSQL a delivery that is made in the same moment is ended with its entry, or left with it.
+ */
 export async function failWaiting(tx: Tx, webhookId: string, now: number): Promise<void> {
-  await tx.db
-    .updateTable('deliveries')
-    .set({ state: 'failed', next_attempt_at: null, settled_at: now })
-    .where('webhook_id', '=', webhookId)
-    .where('state', '=', 'waiting')
-    .where(UNDELIVERED)
-    .execute()
-  await tx.sql('delete from delivery_queue where project_id = ?1 and webhook_id = ?2', [tx.project, webhookId])
+  // What somebody claims just now, or has sent, they will end.
+  const queued = await tx.sql<{ delivery_id: string }>(
+    `select delivery_id from delivery_queue where ${ofWebhook('?1')} ${IN_ITS_ORDER} limit ?2 ${skipLocked(tx)}`,
+    [webhookId, MOST_ENDED + 1],
+  )
+  const [ids, next] = [queued.slice(0, MOST_ENDED).map(({ delivery_id }) => delivery_id), queued[MOST_ENDED]]
+  await tx.sql(`delete from delivery_queue where ${inList(tx, 'delivery_id', '?1')}`, [ids])
+  await tx.sql(
+    `update deliveries set state = 'failed', next_attempt_at = null, settled_at = ?3
+     where project_id = ?1 and ${inList(tx, 'id', '?2')} and state = 'waiting'`,
+    [tx.project, ids, now],
+  )
+  if (next)
+    await tx.sql('update delivery_queue set due_at = ?2 where delivery_id = ?1 and due_at > ?2', [
+      next.delivery_id,
+      now,
+    ])
 }
 
 // ---- deliveries
@@ -268,39 +293,106 @@ export interface DeliveryFilter {
 const NOT_SENT_AGAIN = sql<boolean>`not exists (select 1 from deliveries as again
   where again.project_id = deliveries.project_id and again.replay_of = deliveries.id)`
 
-const filtered = (tx: Tx, f: DeliveryFilter) =>
+/** Part of a webhook's deliveries by their ids, whose order is that in which they were made: `from` is in it, `below` is not. */
+interface Stretch {
+  readonly from?: string | undefined
+  readonly below?: string | undefined
+}
+
+/** Deliveries that are looked through in one statement: some 15 ms. */
+const STRETCH = 10_000
+
+/** What an index finds of a webhook's deliveries: all, or those in one state of the few. */
+const indexed = (tx: Tx, f: DeliveryFilter, { from, below }: Stretch) =>
   tx.db
     .selectFrom('deliveries')
     .where('webhook_id', '=', f.webhook_id)
+    .$if(f.state === 'waiting' || f.state === 'failed', (q) => q.where('state', '=', f.state!).where(UNDELIVERED))
+    .$if(from !== undefined, (q) => q.where('id', '>=', from!))
+    .$if(below !== undefined, (q) => q.where('id', '<', below!))
+
+const filtered = (tx: Tx, f: DeliveryFilter, stretch: Stretch) =>
+  indexed(tx, f, stretch)
     .$if(f.ids !== undefined, (q) => q.where('id', 'in', f.ids!))
-    .$if(f.state !== undefined, (q) => q.where('state', '=', f.state!))
-    .$if(f.state === 'waiting' || f.state === 'failed', (q) => q.where(UNDELIVERED))
+    .$if(f.state === 'delivered', (q) => q.where('state', '=', f.state!))
     .$if(f.event_type !== undefined, (q) => q.where('event_type', '=', f.event_type!))
     .$if(f.since !== undefined, (q) => q.where('created_at', '>=', f.since!))
     .$if(f.until !== undefined, (q) => q.where('created_at', '<', f.until!))
     .$if(f.once === true, (q) => q.where(NOT_SENT_AGAIN))
 
+/**
+ * The deliveries in which a filter looks, in stretches. On SQLite that is done in the thread that answers everybody: others are heard between
+ * them. No delivery of a time has a sooner id: a clock that is set back makes ids later than it.
+ */
+async function* stretches(
+  tx: Tx,
+  filter: DeliveryFilter,
+  order: 'asc' | 'desc',
+  below?: string,
+): AsyncGenerator<Stretch> {
+  const from = filter.since === undefined ? undefined : firstIdAt(filter.since)
+  for (let rest: Stretch = { from, below }; ; await turn()) {
+    const edge =
+      tx.dialect === 'postgres' || filter.ids !== undefined
+        ? undefined
+        : await indexed(tx, filter, rest)
+            .select('id')
+            .orderBy('id', order)
+            // The first of the next, or the last of this one.
+            .offset(order === 'asc' ? STRETCH : STRETCH - 1)
+            .limit(1)
+            .executeTakeFirst()
+    if (edge === undefined) return yield rest
+    const [newer, older] = [
+      { ...rest, from: edge.id },
+      { ...rest, below: edge.id },
+    ]
+    yield order === 'asc' ? older : newer
+    rest = order === 'asc' ? newer : older
+  }
+}
+
+const countIn = (tx: Tx, filter: DeliveryFilter, stretch: Stretch): Promise<number> =>
+  countOf(filtered(tx, filter, stretch))
+
 /** Newest first, older than `before` (an id). */
-export const listDeliveries = (
+export async function listDeliveries(
   tx: Tx,
   filter: DeliveryFilter,
   page: { limit: number; skip: number; before: string | undefined },
-): Promise<DeliveryRow[]> =>
-  filtered(tx, filter)
-    .selectAll()
-    .$if(page.before !== undefined, (q) => q.where('id', '<', page.before!))
-    .orderBy('id', 'desc')
-    .limit(page.limit)
-    .$if(page.skip > 0, (q) => q.offset(page.skip))
-    .execute()
+): Promise<DeliveryRow[]> {
+  const found: DeliveryRow[] = []
+  let { skip } = page
+  for await (const stretch of stretches(tx, filter, 'desc', page.before)) {
+    const rows = await filtered(tx, filter, stretch)
+      .selectAll()
+      .orderBy('id', 'desc')
+      .limit(page.limit - found.length)
+      .$if(skip > 0, (q) => q.offset(skip))
+      .execute()
+    // Nothing was found: there are too few before the place.
+    skip = skip === 0 || rows.length > 0 ? 0 : skip - (await countIn(tx, filter, stretch))
+    found.push(...rows)
+    if (found.length === page.limit) break
+  }
+  return found
+}
 
 /** Oldest first. */
-export const listDeliveriesForward = (tx: Tx, filter: DeliveryFilter, limit: number): Promise<DeliveryRow[]> =>
-  filtered(tx, filter).selectAll().orderBy('id').limit(limit).execute()
+export async function listDeliveriesForward(tx: Tx, filter: DeliveryFilter, limit: number): Promise<DeliveryRow[]> {
+  const found: DeliveryRow[] = []
+  for await (const stretch of stretches(tx, filter, 'asc')) {
+    const some = filtered(tx, filter, stretch).selectAll().orderBy('id')
+    found.push(...(await some.limit(limit - found.length).execute()))
+    if (found.length === limit) break
+  }
+  return found
+}
 
 export async function countDeliveries(tx: Tx, filter: DeliveryFilter): Promise<number> {
-  const row = await filtered(tx, filter).select(sql<number>`count(*)`.as('n')).executeTakeFirstOrThrow()
-  return Number(row.n)
+  let count = 0
+  for await (const stretch of stretches(tx, filter, 'desc')) count += await countIn(tx, filter, stretch)
+  return count
 }
 
 /** Forgets up to `limit` settled deliveries made before an id; answers how many there were. */
@@ -358,18 +450,71 @@ export interface DeliveryClaim {
   readonly fence: number
 }
 
-/** What is due and not leased, or whose lease ran out, the longest waiting first; nothing of the webhooks in `full`. Outside the fences. */
-export const listDue = (
+/** So much of what is due is looked at where some of it is of webhooks that have all they may: two milliseconds. */
+const NEAR = 2_000
+/** Of each other webhook, where there is more than that before them. */
+const OF_EACH = 16
+
+type DueEntry = Pick<DeliveryClaim, 'delivery_id' | 'webhook_id'>
+
+const DUE = 'due_at <= ?1 and (lease_until is null or lease_until <= ?1)'
+
+/**
+ * What is due and not leased, or whose lease ran out, the longest waiting first; nothing of the webhooks in `full`. Outside the fences.
+ * A receiver that keeps silent may have hundreds of thousands of messages due, which are not looked through each time for those of others.
+ */
+export async function listDue(
   tx: Tx,
   now: number,
-  on: { limit: number; full: readonly string[] },
-): Promise<Pick<DeliveryClaim, 'delivery_id' | 'webhook_id'>[]> =>
-  tx.sql(
-    `select delivery_id, webhook_id from delivery_queue
-     where due_at <= ?1 and (lease_until is null or lease_until <= ?1) and not (${inList(tx, 'webhook_id', '?2')})
-     order by due_at limit ?3`,
-    [now, on.full, on.limit],
+  { limit, full }: { limit: number; full: readonly string[] },
+): Promise<DueEntry[]> {
+  if (full.length === 0)
+    return tx.sql(`select delivery_id, webhook_id from delivery_queue where ${DUE} order by due_at limit ?2`, [
+      now,
+      limit,
+    ])
+  const near = await tx.sql<DueEntry & { free: number }>(
+    `select delivery_id, webhook_id, case when ${DUE} then 1 else 0 end as free
+     from delivery_queue where due_at <= ?1 order by due_at limit ?2`,
+    [now, NEAR],
   )
+  const others = near.filter(({ webhook_id, free }) => free === 1 && !full.includes(webhook_id)).slice(0, limit)
+  if (near.length < NEAR || others.length === limit) return others
+  const found: DueEntry[] = []
+  for (const webhook of await listDueWebhooks(tx, now, { limit, full })) {
+    if (found.length === limit) break
+    found.push(
+      ...(await tx.sql<DueEntry>(
+        `select delivery_id, webhook_id from delivery_queue where (webhook_id, due_at) >= (?2, 0) and (webhook_id, due_at) <= (?2, ?1) and ${DUE}
+         ${IN_ITS_ORDER} limit ?3`,
+        [now, webhook, Math.min(OF_EACH, limit - found.length)],
+      )),
+    )
+  }
+  return found
+}
+
+/** Of which webhooks something is due, but for those in `full`: from one to the next in the index. */
+async function listDueWebhooks(
+  tx: Tx,
+  now: number,
+  { limit, full }: { limit: number; full: readonly string[] },
+): Promise<string[]> {
+  const rows = await tx.sql<{ webhook_id: string }>(
+    `with recursive hooks (webhook_id) as (
+       select min(webhook_id) from delivery_queue
+       union all
+       select (select min(q.webhook_id) from delivery_queue q where q.webhook_id > hooks.webhook_id)
+       from hooks where hooks.webhook_id is not null),
+     firsts as (
+       select webhook_id, (
+         select due_at from delivery_queue q where q.webhook_id >= hooks.webhook_id order by q.webhook_id, q.due_at limit 1) as first_due
+       from hooks where webhook_id is not null and not (${inList(tx, 'webhook_id', '?2')}))
+     select webhook_id from firsts where first_due <= ?1 order by first_due, webhook_id limit ?3`,
+    [now, full, limit],
+  )
+  return rows.map(({ webhook_id }) => webhook_id)
+}
 
 /** Leases those of these deliveries that nobody has leased meanwhile. */
 export const claimDeliveries = (
