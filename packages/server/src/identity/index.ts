@@ -24,11 +24,13 @@ export {
 export { createSealRenewal, type SealedColumn, type SealRenewal, sealedOfUsers } from './renew-sealed.ts'
 export { authHandlers, projectsHandlers, signingKeyHandlers, tokensHandlers, usersHandlers } from './routes.ts'
 export { createSeal, deriveKey, loadSecretKey, redactionKey, type Seal, sealMark } from './secret-key.ts'
+export { mustStillStand } from './standing.ts'
 export { anonymiseUser, findAccount, findUserByName, findUserRef, forgetAnswers, type UserRef } from './store.ts'
 export { findApproval } from './store-approvals.ts'
 export {
   countOtherAdmins,
   findProject,
+  holdPolicy,
   listProjects,
   loadPolicy,
   loadPolicyAndApprovers,

@@ -130,6 +130,7 @@ export const projectsHandlers = (identity: Identity, attest: Attest) =>
       const policy = parsePolicy(policyText(ask.body))
       return ask.change(async (tx) => {
         await lockProjects(tx, [tx.project])
+        await mustStillStand(tx, caller)
         await mustBeSatisfiable(tx, policy)
         const others = (await listWithRoles(tx, ['admin'])).filter((admin) => admin.id !== caller.userId)
         const alone = others.length === 0
@@ -164,6 +165,7 @@ export const projectsHandlers = (identity: Identity, attest: Attest) =>
       const { caller, params } = ask
       return ask.change(async (tx) => {
         await lockProjects(tx, [tx.project])
+        await mustStillStand(tx, caller)
         const change = await mustBePending(tx, params.id)
         const approver = personOf(caller)
         if (change.requested_by_id === approver)

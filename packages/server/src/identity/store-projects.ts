@@ -4,6 +4,7 @@ import {
   byId,
   countOf,
   type Database,
+  forChange,
   forUpdate,
   inList,
   inOrderOf,
@@ -227,6 +228,15 @@ export async function loadPolicy(tx: Tx): Promise<Policy> {
   const rows = await tx.sql<{ policy: string }>('select policy from projects where id = ?1', [tx.project])
   if (!rows[0]) throw new Error('the project of the context is gone')
   return parsePolicy(rows[0].policy)
+}
+
+/**
+ * The same, until commit nobody changes it or the role of a member: what is decided under it comes before the change or after it, on
+ * every server and in the log.
+ */
+export async function holdPolicy(tx: Tx): Promise<Policy> {
+  await tx.sql(`select id from projects where id = ?1 ${forChange(tx)}`, [tx.project])
+  return loadPolicy(tx)
 }
 
 /** Roles of approvers as each project last had them. Only a guess: it saves a trip to the database where it is right. */

@@ -6,10 +6,12 @@ import {
   type Decision,
   findApproval,
   findUserRef,
+  holdPolicy,
   loadPolicy,
   loadPolicyAndApprovers,
   lockSigningKey,
   mustBeUsable,
+  mustStillStand,
   personOf,
   type RecordedApproval,
   recordApproval,
@@ -217,7 +219,8 @@ export async function rejectTicket(
 }
 
 async function decide(tx: Tx, caller: Caller, ref: store.Ref) {
-  const policy = await loadPolicy(tx)
+  const policy = await holdPolicy(tx)
+  await mustStillStand(tx, caller)
   mustBeApprover(caller, policy)
   const ticket = await store.lockTicket(tx, ref)
   mayDecide(caller, policy, ticket)
