@@ -21,6 +21,7 @@ export {
   relyingPartyOf,
   type SignedApproval,
 } from './personal-signature.ts'
+export { mustBeInPerson, policyDigest, policyText } from './policy.ts'
 export { createSealRenewal, type SealedColumn, type SealRenewal, sealedOfUsers } from './renew-sealed.ts'
 export { authHandlers, projectsHandlers, signingKeyHandlers, tokensHandlers, usersHandlers } from './routes.ts'
 export { createSeal, deriveKey, loadSecretKey, redactionKey, type Seal, sealMark } from './secret-key.ts'
@@ -29,6 +30,7 @@ export { anonymiseUser, findAccount, findUserByName, findUserRef, forgetAnswers,
 export { findApproval } from './store-approvals.ts'
 export {
   countOtherAdmins,
+  findAppliedChange,
   findProject,
   holdPolicy,
   listProjects,

@@ -24,8 +24,9 @@ import { isUuid, uuidv7 } from '../platform/ids.ts'
 import { consume, recordApproval, SIGN_WITHIN_MS } from './approval.ts'
 import { type Caller, personOf } from './caller.ts'
 import { claimOf, keptForm, type RelyingParty, verifyGiven } from './personal-signature.ts'
+import { mustBeInPerson } from './policy.ts'
 import { mustStillStand } from './standing.ts'
-import { lockProjects } from './store-projects.ts'
+import { loadPolicy, lockProjects } from './store-projects.ts'
 import * as store from './store-signing-keys.ts'
 
 /**
@@ -97,6 +98,7 @@ export const signingKeyHandlers = (on: {
       const approver = personOf(caller)
       if (key.user_id === approver)
         throw new AppError('APPROVER_EXCLUDED', { reason: 'who proposed the key cannot approve it' })
+      mustBeInPerson(caller, await loadPolicy(tx), false)
       const { id, att, details } = await recordApproval(tx, on.attest, caller, {
         subject: {
           type: 'signing_key',

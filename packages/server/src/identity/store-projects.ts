@@ -268,6 +268,22 @@ export const findPolicyChange = (tx: Tx, id: string): Promise<PolicyChangeRow | 
 export const listPolicyChanges = (tx: Tx, page: ListPart): Promise<PolicyChangeRow[]> =>
   tx.db.selectFrom('policy_changes').selectAll().$call(byId('newest', page)).execute()
 
+/** Those that nobody has decided, oldest first. */
+export const listPendingChanges = (tx: Tx): Promise<PolicyChangeRow[]> =>
+  tx.db.selectFrom('policy_changes').selectAll().where('state', '=', 'pending').orderBy('id').execute()
+
+/** The newest change that made a policy of this digest the policy; undefined of the one that a project begins with. */
+export const findAppliedChange = (tx: Tx, digest: string): Promise<PolicyChangeRow | undefined> =>
+  tx.db
+    .selectFrom('policy_changes')
+    .selectAll()
+    .where('state', '=', 'applied')
+    .where('digest', '=', digest)
+    .orderBy('decided_at', 'desc')
+    .orderBy('id', 'desc')
+    .limit(1)
+    .executeTakeFirst()
+
 export const countPolicyChanges = (tx: Tx): Promise<number> => countOf(tx.db.selectFrom('policy_changes'))
 
 /** False if somebody decided it meanwhile. */
