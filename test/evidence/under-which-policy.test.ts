@@ -129,6 +129,24 @@ for (const backend of backends()) {
     await system.check()
   })
 
+  test(`a clock that is set back makes nobody's key a stranger's (${backend.name})`, {
+    skip: backend.skip,
+  }, async () => {
+    await using system = await backend.start({ fakeClock: true })
+    const { key, id } = await enrolSigner(system)
+    system.setClock(-20 * 60_000)
+    const ticket = await open(system)
+    const signed = await signApproval(system.admin, ticket.number, key, id)
+    assert.equal((await system.admin.post(`/tickets/${ticket.number}/approve`, { signed })).status, 200)
+    system.setClock(-20 * 60_000)
+    assert.equal((await system.admin.post(`/signing-keys/${id}/revoke`, {})).status, 200)
+    const zip = path.join(system.folder, 'bundle.zip')
+    await exportBundle(system, zip, { subject: 'ticket', id: ticket.number })
+    const report = await verifyZipFile(zip)
+    assert.equal(report.fault, undefined)
+    assert.match(JSON.stringify(report.checks), /"code":"key_first"/)
+  })
+
   test(`what waits when a policy is applied was asked for under another one, and is rejected (${backend.name})`, {
     skip: backend.skip,
   }, async () => {

@@ -1277,7 +1277,7 @@ test('a ticket is shown with names, and with numbers to whoever may not ask for 
     decided_by_number: 2,
     decision: 'approved',
     ticket_version: 1,
-    created_at: ticket.created_at,
+    created_at: '2026-11-22T00:00:00.000Z',
     amr: [],
   }
   let members: object = {

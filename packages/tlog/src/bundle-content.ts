@@ -448,8 +448,9 @@ async function checkEnrolment(
 ): Promise<BundleCheck | null> {
   const path = `people/${key.id}/key.json`
   const about = entries.filter((one) => one.log.role === 'project' && one.entry.res === key.id)
+  // Within a log its order alone: a clock that was set back makes nothing that was done before come after it.
   const before = (one: BundledEntry) =>
-    one.entry.t <= signedAt.entry.t && (one.log !== signedAt.log || one.index < signedAt.index)
+    one.log === signedAt.log ? one.index < signedAt.index : one.entry.t <= signedAt.entry.t
   const enrolled = about.find((one) => one.entry.act === 'signing_key.enrolled' && before(one))
   const drop = findDrop(entries)
   if (about.some((one) => one.entry.act === 'signing_key.revoked' && before(one)))
