@@ -300,6 +300,11 @@ export const remedies: Record<ErrorCode, Remedy> = {
     '本项目的策略要求审批人用自己的密钥签名。',
     '打开 `/approve/<工单>` 使用通行密钥，或运行 `writ approve ticket <工单> --ssh-key <文件>`；还没有密钥时请先登记。',
   ],
+  APPROVAL_IN_PERSON: [
+    'Approve in the console, or with `writ approve ticket <ticket> --ssh-key <file>`; a login of `writ` is an API token. Policies and keys are approved in the console, or with the access token of `POST /auth/login`.',
+    '本项目的策略要求由人审批：仅凭 API 令牌不能批准任何内容。',
+    '在控制台审批，或运行 `writ approve ticket <工单> --ssh-key <文件>`；`writ` 的登录就是 API 令牌。策略与密钥请在控制台批准，或使用 `POST /auth/login` 的访问令牌。',
+  ],
   SIGNATURE_INVALID: [
     'Sign exactly the statement that the server issued, with the enrolled key and in the namespace that it named; the sentence says what does not fit.',
     '签名无效。',

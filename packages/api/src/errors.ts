@@ -87,6 +87,10 @@ export const errors = {
     status: 409,
     text: 'The policy of this project asks for the approver\'s own signature: use a passkey at /approve/{ticket}, or "writ approve --ssh-key".',
   },
+  APPROVAL_IN_PERSON: {
+    status: 403,
+    text: 'The policy of this project asks for a person: an API token alone approves nothing. Log in, or sign with a key of your own.',
+  },
   SIGNATURE_INVALID: { status: 422, text: 'The signature is not valid: {reason}.' },
   SIGNATURE_LATE: { status: 409, text: 'The statement had to be signed before {time}; ask for a new one.' },
   SIGNING_KEY_NOT_FOUND: { status: 404, text: 'Signing key not found' },

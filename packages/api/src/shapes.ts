@@ -253,6 +253,12 @@ export const Policy = command({
   require_signature: Type.Optional(
     Type.Boolean({ description: "approvals of tickets need the approver's own key; false if left out" }),
   ),
+  approve_in_person: Type.Optional(
+    Type.Boolean({
+      description:
+        "tickets, policies and keys are approved by who is logged in, or with the approver's own key, and by no API token alone; false if left out",
+    }),
+  ),
   artifact_scan: Type.Optional(
     words(['flag', 'refuse'], {
       description: 'what happens to an upload in which a secret is found; flag if left out',

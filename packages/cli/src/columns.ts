@@ -32,14 +32,18 @@ export const ticketColumns: Column<Ticket>[] = [
   { head: 'CHANGED', value: (t) => timeText(t.updated_at) },
 ]
 
-export const ticketFields = (t: Ticket): Field[] => [
+/** `person` says who has a number; as `user #2` where nobody was asked. */
+export const ticketFields = (
+  t: Ticket,
+  person: (number: number) => string = (number) => `user ${numberText(number)}`,
+): Field[] => [
   ['Ticket', `#${t.number}  ${t.title}`, 'bold'],
   ['Status', t.status, colourOf(t.status)],
   ['Description', t.description],
   ['Asset', numberText(t.asset_number)],
-  ['Opened by', `user ${numberText(t.created_by_number)}`],
-  ['Assigned to', t.assignee_number && `user ${numberText(t.assignee_number)}`],
-  ['Approved by', t.approved_by_number && `user ${numberText(t.approved_by_number)}`],
+  ['Opened by', person(t.created_by_number)],
+  ['Assigned to', t.assignee_number && person(t.assignee_number)],
+  ['Approved by', t.approved_by_number && person(t.approved_by_number)],
   ['Due', timeText(t.due_at)],
   ['Version', `${t.version}  (digest ${t.digest.slice(0, 16)})`],
   ['Opened', timeText(t.created_at)],

@@ -57,6 +57,7 @@ const advice: Record<string, string> = {
   SCRIPT_UNKNOWN: '"writ rules scripts" shows what can be run.',
   RUN_SETTLED: 'Run "writ run verify <run>".',
   APPROVER_EXCLUDED: 'Somebody else must decide.',
+  APPROVAL_IN_PERSON: 'Approve in the console, or run "writ approve ticket <ticket> --ssh-key <file>".',
   ACTION_NEEDS_APPROVAL: 'An approver runs "writ ticket approve <ticket>".',
   SIGNING_KEY_NOT_ENROLLED: '"writ signing-key list" shows yours, and in which state they are.',
   APPROVAL_STALE: 'Read the ticket again with "writ ticket show", then approve.',

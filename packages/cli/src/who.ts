@@ -2,7 +2,7 @@ import { WritError } from '@writ/sdk'
 import { type App, refOf } from './app.ts'
 import { exitCodes } from './exit-codes.ts'
 import { Failure, usage } from './failure.ts'
-import { timeText } from './text.ts'
+import { safeText, timeText } from './text.ts'
 
 // People, tokens and webhooks go by their names on the command line; the API knows them by number or id.
 
@@ -36,6 +36,24 @@ export async function userRef(app: App, ref: string): Promise<string> {
     `There is no user "${ref}" here`,
     near.length > 0 ? `Is it ${near.join(' or ')}?` : '"writ user list" shows them.',
   )
+}
+
+/**
+ * Says who has a number: `li.na (#2)`, or `user #2` of who is among no thousand members, and for a token that may not ask.
+ */
+export async function openNames(app: App): Promise<(number: number) => string> {
+  const client = await app.client()
+  const names = new Map<number, string>()
+  try {
+    for (const { user_number, username } of await client.projects.members({ query: { limit: 1000 } }))
+      names.set(user_number, username)
+  } catch (error) {
+    if (!(error instanceof WritError) || error.status !== 403) throw error
+  }
+  return (number) => {
+    const name = names.get(number)
+    return name === undefined ? `user #${number}` : `${safeText(name)} (#${number})`
+  }
 }
 
 /**

@@ -1271,3 +1271,30 @@ test('after a rotation the new key is given to the witnesses that see that log',
     /^Give the new key to witnesses that are shown this log \(WRIT_WI/m,
   )
 })
+
+test('a ticket is shown with names, and with numbers to whoever may not ask for them', async (t) => {
+  const decision = {
+    decided_by_number: 2,
+    decision: 'approved',
+    ticket_version: 1,
+    created_at: '2026-11-22T00:00:00.000Z',
+    amr: [],
+  }
+  let members: object = {
+    json: [
+      { user_number: 1, username: 'li.na' },
+      { user_number: 2, username: 'wang' },
+    ],
+  }
+  const { writ } = await openCommandLine(t, ({ url }) => {
+    if (url.startsWith('/members')) return members
+    if (url.includes('/approvals')) return { json: { items: [decision], next_cursor: null } }
+    if (url.includes('/comments')) return { json: { items: [], next_cursor: null } }
+    return { json: { ...ticket, created_by_number: 1, approved_by_number: 2, assignee_number: 9 } }
+  })
+  const named = (await writ(['ticket', 'show', '7'])).out
+  assert.match(named, /Opened by +li\.na \(#1\)\nAssigned to +user #9\nApproved by +wang \(#2\)\n/)
+  assert.match(named, /wang \(#2\) approved version 1/)
+  members = { status: 403, json: problem('SCOPE_NOT_ALLOWED', 403) }
+  assert.match((await writ(['ticket', 'show', '7'])).out, /Opened by +user #1\n.*user #2 approved version 1/s)
+})

@@ -13,7 +13,8 @@ import {
   readTextOf,
   within,
 } from './bundle.ts'
-import { equalBytes, fromUtf8, toHex } from './bytes.ts'
+import { equalBytes, fromUtf8, toHex, toUtf8 } from './bytes.ts'
+import { canonicalize, type Json } from './canonical.ts'
 import { parseEnvelope, STATEMENT_TYPE, verifyEnvelope } from './dsse.ts'
 import { toBase64Url, verifyPasskey } from './passkey.ts'
 import { algorithmOf, parsePem } from './public-key.ts'
@@ -160,15 +161,18 @@ export async function checkApprovals(
     const about = `${claim.decision} ${claim.subject.type.replace('_', ' ')} version ${claim.subject.version} by ${claim.approver}`
     const { decision, approver } = claim
     const values = { decision, subject: claim.subject.type, version: claim.subject.version, approver }
+    const rules = checkRules(entries, claims, claim, of.entry, on)
     const signed = detailsOf(of.entry).signature as { key_id?: string; sha256?: string } | undefined
     if (!folders.delete(claim.id)) {
       if (signed || claim.signBefore !== null)
         throw new BundleError('APPROVAL_INVALID', of.entry.path, 'signature_absent')
+      const isByToken = of.entry.entry.actor.kind === 'token'
       parts.push({
         state: 'verified',
-        what: `${about}: attested by the server alone`,
-        code: 'approved_by_server',
+        what: `${about}${isByToken ? ', with an API token' : ''}: attested by the server alone`,
+        code: isByToken ? 'approved_by_token' : 'approved_by_server',
         values,
+        parts: rules,
       })
       continue
     }
@@ -177,7 +181,7 @@ export async function checkApprovals(
       throw new BundleError('APPROVAL_INVALID', `approvals/${claim.id}/approval.json`, 'signature_other_key')
     bound.add(`approvals/${claim.id}/approval.json`)
     for (const name of filesOfKey(key, `approvals/${claim.id}`)) bound.add(name)
-    const enrolment = await checkEnrolment(files, entries, attestations, key, of.entry, on)
+    const enrolment = await checkEnrolment(files, entries, attestations, key, of.entry, claims, on)
     const how = key.type === 'ssh' ? 'SSH key' : `passkey of ${key.rp_id}`
     if (enrolment === null) {
       // Whoever dropped the log could have made a key of their own and call it the person's: only a copy from elsewhere tells.
@@ -198,6 +202,7 @@ export async function checkApprovals(
             code: 'key_of_dropped_log',
             values: { key: fact, see: String(findDrop(entries)) },
           },
+          ...rules,
         ],
       })
       continue
@@ -207,7 +212,7 @@ export async function checkApprovals(
       what: `${about}: signed with their ${how}`,
       code: key.type === 'ssh' ? 'approved_by_ssh' : 'approved_by_passkey',
       values: { ...values, rp: key.rp_id ?? '' },
-      parts: [enrolment],
+      parts: [enrolment, ...rules],
     })
   }
   const [stray] = folders
@@ -245,6 +250,85 @@ function refuseUnbound(files: BundleFiles, bound: ReadonlySet<string>): void {
   if (stray === undefined) return
   const code = stray.startsWith('people/') ? 'SIGNING_KEY_INVALID' : 'APPROVAL_INVALID'
   throw new BundleError(code, stray, 'person_file_stray')
+}
+
+type Claims = ReadonlyMap<string, { readonly claim: ApprovalClaim; readonly of: BundledAttestation }>
+
+/** The approval that an entry is about, if its attestation names one. */
+const claimAt = (claims: Claims, entry: BundledEntry): ApprovalClaim | undefined =>
+  [...claims.values()].find(({ of, claim }) => of.entry === entry && claim.decision === 'approved')?.claim
+
+/**
+ * Under which policy a ticket was approved, that the approval is one that it allows, and who made it the policy. Of approvals of other
+ * things, and of earlier versions of Writ, nothing says it.
+ */
+function checkRules(
+  entries: readonly BundledEntry[],
+  claims: Claims,
+  claim: ApprovalClaim,
+  entry: BundledEntry,
+  on: BundlePrimitives,
+): BundleCheck[] {
+  const { policy, policy_digest: digest, policy_change_id: changeId, created_by_id: creator } = detailsOf(entry)
+  if (claim.subject.type !== 'ticket' || claim.decision !== 'approved' || typeof digest !== 'string') return []
+  const text = canonicalize(Object(policy) as Json)
+  if (toHex(on.sha256(toUtf8(text))) !== digest) throw new BundleError('APPROVAL_INVALID', entry.path, 'policy_other')
+  const asks = Object(policy) as Readonly<Record<string, unknown>>
+  const isSigned = claim.signBefore !== null
+  const broken =
+    asks.four_eyes === true && claim.approver === creator
+      ? 'four_eyes'
+      : asks.require_signature === true && !isSigned
+        ? 'require_signature'
+        : asks.approve_in_person === true && !isSigned && entry.entry.actor.kind === 'token'
+          ? 'approve_in_person'
+          : undefined
+  if (broken !== undefined)
+    throw new BundleError('APPROVAL_INVALID', entry.path, 'approval_against_policy', { rule: broken })
+  if (typeof changeId !== 'string')
+    return [
+      {
+        state: 'note',
+        what: `under the policy that the project began with: ${text}`,
+        code: 'policy_first',
+        values: { policy: text },
+      },
+    ]
+  const change = entries.find(({ entry: { act, res } }) => act === 'policy.changed' && res === changeId)
+  if (!change && findDrop(entries) === null)
+    throw new BundleError('ENTRY_LEFT_OUT', entry.path, 'policy_change_absent', { id: changeId })
+  if (!change || change.event === null)
+    return [
+      {
+        state: 'note',
+        what: `under a policy, and nothing here tells any more who made it so: ${text}`,
+        code: 'policy_untold',
+        values: { policy: text },
+      },
+    ]
+  const { digest: changed, requested_by_id: asked } = detailsOf(change)
+  if (changed !== digest) throw new BundleError('APPROVAL_INVALID', change.path, 'policy_change_other')
+  const agreed = claimAt(claims, change)
+  const values = { policy: text, asker: String(asked), index: change.index }
+  if (!agreed)
+    return [
+      {
+        state: 'note',
+        what: `under the policy of entry ${change.index}, set by ${asked} alone: ${text}`,
+        code: 'policy_alone',
+        values,
+      },
+    ]
+  if (agreed.subject.sha256 !== digest) throw new BundleError('APPROVAL_INVALID', change.path, 'policy_change_other')
+  if (agreed.approver === asked) throw new BundleError('APPROVAL_INVALID', change.path, 'policy_change_alone')
+  return [
+    {
+      state: 'verified',
+      what: `under the policy of entry ${change.index}, asked for by ${asked} and approved by ${agreed.approver}: ${text}`,
+      code: 'policy_agreed',
+      values: { ...values, approver: agreed.approver },
+    },
+  ]
 }
 
 const detailsOf = ({ event }: BundledEntry) => Object(event?.details) as Record<string, unknown>
@@ -359,12 +443,14 @@ async function checkEnrolment(
   attestations: readonly BundledAttestation[],
   key: Key,
   signedAt: BundledEntry,
+  claims: Claims,
   on: BundlePrimitives,
 ): Promise<BundleCheck | null> {
   const path = `people/${key.id}/key.json`
   const about = entries.filter((one) => one.log.role === 'project' && one.entry.res === key.id)
+  // Within a log its order alone: a clock that was set back makes nothing that was done before come after it.
   const before = (one: BundledEntry) =>
-    one.entry.t <= signedAt.entry.t && (one.log !== signedAt.log || one.index < signedAt.index)
+    one.log === signedAt.log ? one.index < signedAt.index : one.entry.t <= signedAt.entry.t
   const enrolled = about.find((one) => one.entry.act === 'signing_key.enrolled' && before(one))
   const drop = findDrop(entries)
   if (about.some((one) => one.entry.act === 'signing_key.revoked' && before(one)))
@@ -397,6 +483,18 @@ async function checkEnrolment(
     }
   if (enrolled.entry.actor.kind === 'user' && enrolled.entry.actor.id === key.user_id)
     throw new BundleError('SIGNING_KEY_INVALID', path, 'key_alone')
+  const agreed = claimAt(claims, enrolled)
+  if (agreed) {
+    if (agreed.approver === key.user_id) throw new BundleError('SIGNING_KEY_INVALID', path, 'key_alone')
+    if (agreed.subject.sha256 !== details.public_key_sha256)
+      throw new BundleError('SIGNING_KEY_INVALID', path, 'key_of_other')
+    return {
+      state: 'verified',
+      what: `key ${fingerprint}: enrolled by a second person, ${agreed.approver}, entry ${enrolled.index}`,
+      code: 'key_enrolled_by',
+      values: { key: fingerprint, by: agreed.approver, index: enrolled.index },
+    }
+  }
   return {
     state: 'verified',
     what: `key ${fingerprint}: enrolled by a second person, entry ${enrolled.index}`,

@@ -6,13 +6,19 @@ import { createSha256, inflate } from '../../cli/src/bundle-zip.ts'
 import { type BundleEvent, entryId, logKey, makeBundle, primitives, signed } from '../test/bundle.ts'
 import { makeKey, sha256 } from '../test/memory-log.ts'
 import {
+  type ApprovalSubject,
   addSignatures,
+  approvalStatement,
   type BundleProgress,
   type BundleReport,
+  canonicalize,
   cosignText,
+  type Entry,
   fromUtf8,
+  type Json,
   parseNote,
   parsePolicy,
+  type Statement,
   toHex,
   toUtf8,
   verifyBundle,
@@ -45,6 +51,102 @@ const refused: [string, readonly BundleEvent[], string][] = [
 for (const [name, events, code] of refused) {
   test(`${name} is refused`, async () => assert.equal((await verdict(events)).fault?.code, code))
 }
+
+// What the holder of the keys could write, and the policy that they say themselves does not allow.
+const claim = (type: ApprovalSubject['type'], id: string, sha: string, approver: string): Statement =>
+  approvalStatement({
+    id: entryId(type === 'policy' ? 901 : 902),
+    project: 'p',
+    subject: { type, id, version: 1, sha256: sha },
+    decision: 'approved',
+    approver,
+    issuedAt: '2026-11-22T00:00:00.000Z',
+    expiresAt: null,
+    signBefore: null,
+  })
+const ticketDigest = toHex(sha256(toUtf8('the ticket')))
+const digestOf = (policy: Json) => toHex(sha256(toUtf8(canonicalize(policy))))
+/** A ticket of `creator` that `approver` agreed to under a policy that `asker` wished for and `second` agreed to. */
+function agreed(given: {
+  policy: { [key: string]: Json }
+  said?: { [key: string]: Json }
+  changed?: { [key: string]: Json }
+  second?: string | null
+  approver?: string
+  actor?: Entry['actor']
+}): BundleEvent[] {
+  const { policy, second = 'second', approver = 'approver', said = policy, changed = policy } = given
+  const digest = digestOf(changed)
+  return [
+    { act: 'ticket.created', res: 't' },
+    {
+      ...{ act: 'policy.changed', res: 'change', actor: { kind: 'user', id: second ?? 'asker' } },
+      details: { digest, requested_by_id: 'asker' },
+      ...(second === null ? {} : { statement: claim('policy', 'change', digest, second) }),
+    },
+    {
+      ...{ act: 'ticket.approved', res: 't', actor: given.actor ?? { kind: 'user', id: approver } },
+      details: {
+        ...{
+          version: 1,
+          digest: ticketDigest,
+          created_by_id: 'creator',
+          policy: said,
+          policy_digest: digestOf(policy),
+        },
+        policy_change_id: 'change',
+      },
+      statement: claim('ticket', 't', ticketDigest, approver),
+    },
+  ]
+}
+const four = { approver_roles: ['admin'], four_eyes: true }
+const two = { approver_roles: ['admin'], four_eyes: false }
+
+test('under which policy something was approved is told, and who made it so', async () => {
+  const told = async (given: Parameters<typeof agreed>[0]) => {
+    const report = await verdict(agreed(given))
+    assert.deepEqual(report.fault, undefined)
+    return JSON.stringify(report.checks)
+  }
+  assert.match(
+    await told({ policy: four }),
+    /entry 1, asked for by asker and approved by second: .*four_eyes\\":true.*"code":"policy_agreed"/,
+  )
+  assert.match(
+    await told({ policy: two, second: null }),
+    /"note","what":"under the policy of entry 1, set by asker alone/,
+  )
+  const token = { kind: 'token', id: 'a-token' } as const
+  assert.match(
+    await told({ policy: four, actor: token }),
+    /by approver, with an API token: attested by the server alone/,
+  )
+  assert.match(await told({ policy: two, approver: 'creator' }), /by creator: attested/)
+})
+
+const disallowed: [string, Parameters<typeof agreed>[0], string][] = [
+  ['its own author', { policy: four, approver: 'creator' }, 'approval_against_policy'],
+  ['nobody by a key of their own', { policy: { ...four, require_signature: true } }, 'approval_against_policy'],
+  [
+    'a token alone',
+    { policy: { ...four, approve_in_person: true }, actor: { kind: 'token', id: 'a-token' } },
+    'approval_against_policy',
+  ],
+  ['somebody under a policy that has another digest', { policy: two, said: four }, 'policy_other'],
+  ['somebody under a policy that another change made', { policy: two, changed: four }, 'policy_change_other'],
+  ['somebody under a policy that its asker agreed to', { policy: four, second: 'asker' }, 'policy_change_alone'],
+]
+for (const [who, given, why] of disallowed)
+  test(`an approval by ${who} is refused`, async () => {
+    const { fault } = await verdict(agreed(given))
+    assert.deepEqual([fault?.code, fault?.why], ['APPROVAL_INVALID', why])
+  })
+
+test('the change that made the policy of an approval is not left out', async () => {
+  const { fault } = await verdict(agreed({ policy: four }).filter(({ act }) => act !== 'policy.changed'))
+  assert.deepEqual([fault?.code, fault?.why], ['ENTRY_LEFT_OUT', 'policy_change_absent'])
+})
 
 test('a payload without a note of its erasure is missing', async () => {
   const files = await makeBundle([opened, opened])

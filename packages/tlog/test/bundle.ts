@@ -6,15 +6,20 @@ import {
   type BundlePrimitives,
   type Entry,
   encodeEntry,
+  formatEnvelope,
   formatLogProof,
   formatPem,
   formatSshKey,
   formatSshSignature,
   fromUtf8,
   MANIFEST_SIGNER,
+  preAuthEncoding,
   proveInclusion,
+  STATEMENT_TYPE,
+  type Statement,
   spkiOf,
   sshSigned,
+  statementBytes,
   toHex,
   toUtf8,
 } from '../src/index.ts'
@@ -42,10 +47,14 @@ export type BundleEvent = {
   /** The run that it is an event of, and which one. */
   run?: string
   seq?: number
+  actor?: Entry['actor']
+  /** What the server attested with it. */
+  statement?: Statement
 }
 
 export const ORIGIN = 'example.org/project'
 export const logKey = makeKey(ORIGIN)
+const attestation = generateKeyPairSync('ec', { namedCurve: 'P-256' })
 const manifest = generateKeyPairSync('ed25519')
 const manifestSpki = new Uint8Array(manifest.publicKey.export({ type: 'spki', format: 'der' }))
 
@@ -57,7 +66,7 @@ export async function makeBundle(events: readonly BundleEvent[]): Promise<Map<st
   const files = new Map<string, Uint8Array>()
   const put = (name: string, text: string | Uint8Array) =>
     files.set(name, typeof text === 'string' ? toUtf8(text) : text)
-  const entries = events.map(({ act, res, details, run, seq = 0 }, i) => {
+  const entries = events.map(({ act, res, details, run, seq = 0, actor, statement }, i) => {
     const payload = JSON.stringify({ event_type: act, resource_id: res, details: details ?? null })
     const salt = Buffer.alloc(32, i + 1)
     const t = new Date(Date.UTC(2026, 10, 22) + i * 1000).toISOString()
@@ -68,9 +77,10 @@ export async function makeBundle(events: readonly BundleEvent[]): Promise<Map<st
       t,
       seq,
       run,
-      actor: { kind: 'user', id: 'somebody' },
+      actor: actor ?? { kind: 'user', id: 'somebody' },
       act,
       res,
+      ...(statement ? { att: [`sha256:${toHex(sha256(statementBytes(statement)))}`] } : {}),
       pl: [{ n: 'event', c, len: payload.length }],
     }
     return { bytes: encodeEntry(entry), payload, salt }
@@ -95,6 +105,7 @@ export async function makeBundle(events: readonly BundleEvent[]): Promise<Map<st
       put(`logs/project-0/payloads/${index}.salt`, `${salt.toString('hex')}\n`)
     }
   }
+  for (const { statement } of events) if (statement) attest(put, statement)
   const described = {
     format: BUNDLE_FORMAT,
     version: 1,
@@ -106,6 +117,15 @@ export async function makeBundle(events: readonly BundleEvent[]): Promise<Map<st
   put('bundle.json', JSON.stringify(described))
   put('keys/allowed_signers', `${MANIFEST_SIGNER} ${formatSshKey(manifestSpki)} comment\n`)
   return files
+}
+
+function attest(put: (name: string, text: string) => void, statement: Statement): void {
+  const payload = statementBytes(statement)
+  const sig = sign('sha256', preAuthEncoding(STATEMENT_TYPE, payload), attestation.privateKey)
+  const envelope = formatEnvelope({ payloadType: STATEMENT_TYPE, payload, signatures: [{ keyid: '', sig }] })
+  put(`attestations/${toHex(sha256(payload))}.dsse.json`, envelope)
+  const spki = attestation.publicKey.export({ type: 'spki', format: 'der' })
+  put(`keys/attestation-${toHex(sha256(spki))}.pem`, formatPem(spki))
 }
 
 /** The files with a manifest over them as they are now. */

@@ -443,7 +443,7 @@ export function openBook(now: () => number) {
         if (!satisfiable(order.rules)) return 'POLICY_UNSATISFIABLE'
         const alone = active().every(({ who, role }) => who === order.who || role !== 'admin')
         changes.push({ rules: order.rules, by: order.who, state: alone ? 'applied' : 'pending' })
-        if (alone) rules = order.rules
+        if (alone) apply(changes.at(-1)!)
         return 'done'
       }
       case 'approvePolicy':
@@ -456,8 +456,7 @@ export function openBook(now: () => number) {
         }
         if (change.by === order.who) return 'APPROVER_EXCLUDED'
         if (!satisfiable(change.rules)) return 'POLICY_UNSATISFIABLE'
-        change.state = 'applied'
-        rules = change.rules
+        apply(change)
         return 'done'
       }
       case 'rotateKey':
@@ -468,6 +467,13 @@ export function openBook(now: () => number) {
       case 'restart':
         return 'done'
     }
+  }
+
+  /** What else waits was asked for while other rules held. */
+  function apply(change: Change): void {
+    for (const one of changes) if (one.state === 'pending') one.state = 'rejected'
+    change.state = 'applied'
+    rules = change.rules
   }
 
   /** Evidence that a run was waiting with is gone: it waits on, unless enough is left. */

@@ -14,6 +14,7 @@ interface PolicyOptions {
   completedTaskDays?: string
   failedTaskDays?: string
   signatures?: 'required' | 'optional'
+  inPerson?: 'required' | 'optional'
 }
 
 export function addProjectCommands(program: Command, app: App): void {
@@ -68,6 +69,12 @@ export function addProjectCommands(program: Command, app: App): void {
     .option('--evidence-hours <count>', 'how long a run waits for evidence', countOf)
     .addOption(
       new Option('--signatures <which>', "whether approvals need the approver's own key").choices([
+        'required',
+        'optional',
+      ]),
+    )
+    .addOption(
+      new Option('--in-person <which>', 'whether an API token alone approves nothing; "writ login" makes one').choices([
         'required',
         'optional',
       ]),
@@ -127,6 +134,7 @@ async function changePolicy(app: App, o: PolicyOptions): Promise<void> {
     ...(o.completedTaskDays === undefined ? {} : { completed_task_days: numberOrNone(o.completedTaskDays) }),
     ...(o.failedTaskDays === undefined ? {} : { failed_task_days: numberOrNone(o.failedTaskDays) }),
     ...(o.signatures === undefined ? {} : { require_signature: o.signatures === 'required' }),
+    ...(o.inPerson === undefined ? {} : { approve_in_person: o.inPerson === 'required' }),
   }
   if (Object.keys(o).length === 0)
     return app.out().item(now, policyFields(now), (await app.target()).project ?? 'default')
@@ -160,6 +168,7 @@ const policyFields = (policy: Policy): Field[] => [
   ['Completed tasks are kept', keptFor(policy.completed_task_days)],
   ['Failed tasks are kept', keptFor(policy.failed_task_days)],
   ['Signatures', policy.require_signature ? "required: by the approver's own key" : 'optional'],
+  ['In person', policy.approve_in_person ? 'required: no API token alone approves' : 'optional'],
 ]
 
 function show(app: App, p: Project): void {

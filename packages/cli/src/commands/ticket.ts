@@ -8,7 +8,7 @@ import { readGiven } from '../given-file.ts'
 import { allOption, type ListOptions, limitOption, listSome } from '../listing.ts'
 import type { Column } from '../table.ts'
 import { safeText, timeText } from '../text.ts'
-import { userRef } from '../who.ts'
+import { openNames, userRef } from '../who.ts'
 
 interface Given {
   title?: string
@@ -207,17 +207,17 @@ async function showAll(app: App, id: string): Promise<void> {
   const ticket = await client.tickets.get({ params })
   const out = app.out()
   if (out.quiet) return out.item(ticket, [], ticket.number)
-  const [approvals, comments] = await Promise.all([
+  const [approvals, comments, person] = await Promise.all([
     client.all('tickets.approvals', { params }),
     client.all('tickets.comments', { params }),
+    openNames(app),
   ])
-  out.item({ ...ticket, approvals, comments }, ticketFields(ticket), ticket.number)
+  out.item({ ...ticket, approvals, comments }, ticketFields(ticket, person), ticket.number)
   noteWarnings(out, ticket)
   for (const a of approvals) {
     const state = a.voided_at ? ', void since the ticket changed' : a.consumed_at ? ', used' : ''
-    out.say(
-      `\n${timeText(a.created_at)}  user #${a.decided_by_number} ${a.decision} version ${a.ticket_version}${state}`,
-    )
+    const who = person(a.decided_by_number)
+    out.say(`\n${timeText(a.created_at)}  ${who} ${a.decision} version ${a.ticket_version}${state}`)
     if (a.auth_time)
       out.say(
         `  had logged in at ${timeText(a.auth_time)}${a.amr.length === 0 ? '' : ` with ${a.amr.map(safeText).join(' + ')}`}`,

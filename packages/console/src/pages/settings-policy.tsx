@@ -49,6 +49,9 @@ export function PolicyPart() {
   )
 }
 
+/** Why the server rejects what waits when something else is applied. */
+const OVERTAKEN = 'another change was applied first'
+
 /** How long the records of ended tasks are kept, in words. */
 export const keptFor = (t: TFunction, days: number | null | undefined): string =>
   days ? t('policy.days', { count: days }) : t('policy.always')
@@ -66,6 +69,7 @@ function useRows(): (policy: Policy) => [string, string][] {
       ),
     ],
     [t('policy.signature'), yes(policy.require_signature)],
+    [t('policy.inPerson'), yes(policy.approve_in_person)],
     [
       t('policy.approvalTtl'),
       policy.approval_ttl_hours === null
@@ -113,6 +117,12 @@ function Form({ now }: { now: Policy }) {
         description={t('policy.signatureText')}
         checked={wanted.require_signature === true}
         onChange={(event) => put({ require_signature: event.currentTarget.checked })}
+      />
+      <Switch
+        label={t('policy.inPerson')}
+        description={t('policy.inPersonText')}
+        checked={wanted.approve_in_person === true}
+        onChange={(event) => put({ approve_in_person: event.currentTarget.checked })}
       />
       <MultiSelect
         label={t('policy.approvers')}
@@ -226,7 +236,9 @@ function Change({ change, now }: { change: PolicyChange; now: Policy | undefined
           {t('policy.decidedBy')} <Person id={change.decided_by_id} /> · <Time at={change.decided_at} />
         </p>
       )}
-      {change.reason && <p className="prose small">{plainText(change.reason)}</p>}
+      {change.reason && (
+        <p className="prose small">{change.reason === OVERTAKEN ? t('policy.overtaken') : plainText(change.reason)}</p>
+      )}
       {change.warnings.map((text) => (
         <p key={text} className="small">
           {i18n.exists(`policyWarning.${text}`)

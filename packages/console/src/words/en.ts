@@ -691,6 +691,7 @@ export const en = {
     TICKET_CHANGED: 'Somebody changed this ticket meanwhile. Nothing was saved.',
     APPROVAL_STALE: 'The ticket was changed meanwhile. Read the new version first.',
     SIGNATURE_REQUIRED: 'The rules ask for your own signature.',
+    APPROVAL_IN_PERSON: 'The rules ask for a person: an API token alone approves nothing.',
     TICKET_NOT_FOUND: 'There is no ticket of this number in this project.',
     TICKET_VIEW_DENIED: 'You see tickets that you opened or that are assigned to you.',
     TICKET_MOVE_ILLEGAL: 'The ticket is not in a state from which this can be done.',

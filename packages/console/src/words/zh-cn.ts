@@ -680,6 +680,7 @@ export const zhCn: Words<typeof en> = {
     TICKET_CHANGED: '其间有人修改了此工单，尚未保存。',
     APPROVAL_STALE: '工单已被修改，请先阅读新版本。',
     SIGNATURE_REQUIRED: '策略要求本人签名。',
+    APPROVAL_IN_PERSON: '策略要求由人审批：仅凭 API 令牌不能批准任何内容。',
     TICKET_NOT_FOUND: '此项目中没有该编号的工单。',
     TICKET_VIEW_DENIED: '你只能查看自己提交或分配给你的工单。',
     TICKET_MOVE_ILLEGAL: '工单当前状态不允许此操作。',

@@ -1,5 +1,14 @@
 import { decodeEntry, toHex, toUtf8 } from '@writ/tlog'
-import { listEvents, listLogs, listProvenById, listProvenEvents, type ProvenEvent, sha256 } from '../audit/index.ts'
+import {
+  listEvents,
+  listEventsAbout,
+  listLogs,
+  listProvenById,
+  listProvenEvents,
+  type ProvenEvent,
+  readLine,
+  sha256,
+} from '../audit/index.ts'
 import { findSigningKey, type SigningKeyRow } from '../identity/index.ts'
 import { loadTaskRecord, type TaskRecord } from '../kinds/task/index.ts'
 import { AppError } from '../platform/app-error.ts'
@@ -85,7 +94,8 @@ export async function collect(tx: Tx, asked: Asked): Promise<Collected> {
   const all = await store.listApprovalSignatures(tx, ticket.id)
   const drop = await findDrop(tx)
   const keyIds = [...new Set(all.map((one) => one.signing_key_id))]
-  const about = [ticket.id, ...runs.map(({ id }) => id), ...files.map(({ id }) => id), ...keyIds]
+  const rules = await policyChangesOf(tx, ticket.id)
+  const about = [ticket.id, ...runs.map(({ id }) => id), ...files.map(({ id }) => id), ...keyIds, ...rules]
   const { events, attestations } = await eventsAbout(tx, about)
   // With a log goes what it proved: its files are no evidence any more, and approvals in it are not those of a log.
   const recorded = new Set(events.filter((one) => one.event_type === 'artifact.uploaded').map((one) => one.resource_id))
@@ -109,6 +119,13 @@ export async function collect(tx: Tx, asked: Asked): Promise<Collected> {
     drop,
     sizes,
   }
+}
+
+/** The changes that made the policies under which a ticket was approved. */
+async function policyChangesOf(tx: Tx, ticket: string): Promise<string[]> {
+  const approved = await listEventsAbout(tx, ticket, ['ticket.approved'])
+  const ids = approved.map(({ event }) => readLine(event)?.details?.policy_change_id)
+  return [...new Set(ids.filter((id) => typeof id === 'string'))]
 }
 
 async function ofTask(

@@ -470,13 +470,19 @@ enrolled() { # id of the key; $fact and $value are what the log has to say of it
   done
   return 1
 }
+before() { # whether the first of two entries came first: within a log by their order, for clocks are set back; between logs by their times
+  if [ "${1%/*}" = "${2%/*}" ]; then
+    [ "$(basename "$1" .json)" -lt "$(basename "$2" .json)" ]
+  else
+    jq -e -s '.[0].t <= .[1].t' "$1" "$2" >/dev/null
+  fi
+}
 revoked() { # id of the key, what it signed: whether the log says so before the entry that names what was signed
   for told in $(told signing_key.revoked); do
     jq -e --arg id "$1" '.act == "signing_key.revoked" and .res == $id' "$told" >/dev/null || continue
     for use in $(xargs grep -lF -e "sha256:$2" <"$tmp/ours"); do
       jq -e --arg att "sha256:$2" '(.att // []) | index($att)' "$use" >/dev/null || continue
-      jq -e -s '.[0].t <= .[1].t' "$told" "$use" >/dev/null || continue
-      [ "${told%/*}" = "${use%/*}" ] && [ "$(basename "$told" .json)" -gt "$(basename "$use" .json)" ] || return 0
+      ! before "$told" "$use" || return 0
     done
   done
   return 1

@@ -21,6 +21,7 @@ export {
   relyingPartyOf,
   type SignedApproval,
 } from './personal-signature.ts'
+export { mustBeInPerson, policyDigest, policyText } from './policy.ts'
 export { createSealRenewal, type SealedColumn, type SealRenewal, sealedOfUsers } from './renew-sealed.ts'
 export { authHandlers, projectsHandlers, signingKeyHandlers, tokensHandlers, usersHandlers } from './routes.ts'
 export {
@@ -32,11 +33,14 @@ export {
   type SecretKeys,
   sealMark,
 } from './secret-key.ts'
+export { mustStillStand } from './standing.ts'
 export { anonymiseUser, findAccount, findUserByName, findUserRef, forgetAnswers, type UserRef } from './store.ts'
 export { findApproval } from './store-approvals.ts'
 export {
   countOtherAdmins,
+  findAppliedChange,
   findProject,
+  holdPolicy,
   listProjects,
   loadPolicy,
   loadPolicyAndApprovers,

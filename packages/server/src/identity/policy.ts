@@ -1,5 +1,7 @@
 import type { Policy, Role } from '@writ/api'
+import { AppError } from '../platform/app-error.ts'
 import { secretHash } from './api-token.ts'
+import type { Caller } from './caller.ts'
 
 /** What a project starts with: four eyes, admins approve, approvals stay, evidence is awaited for a week. */
 export const defaultPolicy: Policy = {
@@ -18,6 +20,8 @@ const order: readonly Role[] = ['admin', 'ops', 'dev', 'employee', 'auditor']
 export const policyText = (policy: Policy): string =>
   JSON.stringify({
     approval_ttl_hours: policy.approval_ttl_hours,
+    // Written only where it is asked for, as what follows: digests of older policies stay what they were.
+    ...(policy.approve_in_person ? { approve_in_person: true } : {}),
     approver_roles: order.filter((role) => policy.approver_roles.includes(role)),
     // Left out while it is the default: digests of policies from before there was a choice stay what they were.
     ...(policy.artifact_scan === 'refuse' ? { artifact_scan: policy.artifact_scan } : {}),
@@ -25,7 +29,6 @@ export const policyText = (policy: Policy): string =>
     evidence_ttl_hours: policy.evidence_ttl_hours,
     ...(policy.failed_task_days ? { failed_task_days: policy.failed_task_days } : {}),
     four_eyes: policy.four_eyes,
-    // Written only where it is asked for: digests of older policies stay what they were.
     ...(policy.require_signature ? { require_signature: true } : {}),
   })
 
@@ -39,10 +42,19 @@ export const parsePolicy = (text: string): Policy => ({
   ...(JSON.parse(text) as Partial<Policy>),
 })
 
+/**
+ * A token works without anybody: where the policy asks for a person, a script is nobody's second pair of eyes. A signature is a
+ * person's, whatever carries it. Throws APPROVAL_IN_PERSON.
+ */
+export function mustBeInPerson(caller: Pick<Caller, 'tokenId'>, policy: Policy, signed: boolean): void {
+  if (policy.approve_in_person && caller.tokenId !== null && !signed) throw new AppError('APPROVAL_IN_PERSON')
+}
+
 /** Whether two policies ask for the same approvals: what else is changed makes none of them harder to get. */
 export const asksAlike = (a: Policy, b: Policy): boolean =>
   a.four_eyes === b.four_eyes &&
   (a.require_signature ?? false) === (b.require_signature ?? false) &&
+  (a.approve_in_person ?? false) === (b.approve_in_person ?? false) &&
   order.every((role) => a.approver_roles.includes(role) === b.approver_roles.includes(role))
 
 /**

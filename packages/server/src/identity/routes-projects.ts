@@ -9,7 +9,7 @@ import { consume, type RecordedApproval, recordApproval } from './approval.ts'
 import { type Caller, personOf } from './caller.ts'
 import type { Identity } from './identity.ts'
 import { changeRole, removeMember } from './members.ts'
-import { asksAlike, parsePolicy, policyDigest, policyText, unsatisfiable } from './policy.ts'
+import { asksAlike, mustBeInPerson, parsePolicy, policyDigest, policyText, unsatisfiable } from './policy.ts'
 import { createProject, loadLogOrigin, openProjectLog } from './projects.ts'
 import { mustStillStand } from './standing.ts'
 import { findInView } from './store.ts'
@@ -23,6 +23,7 @@ import {
   findProjectSeen,
   insertPolicyChange,
   listMembers,
+  listPendingChanges,
   listPolicyChanges,
   listProjectsSeen,
   listWithRoles,
@@ -130,9 +131,11 @@ export const projectsHandlers = (identity: Identity, attest: Attest) =>
       const policy = parsePolicy(policyText(ask.body))
       return ask.change(async (tx) => {
         await lockProjects(tx, [tx.project])
+        await mustStillStand(tx, caller)
         await mustBeSatisfiable(tx, policy)
         const others = (await listWithRoles(tx, ['admin'])).filter((admin) => admin.id !== caller.userId)
         const alone = others.length === 0
+        if (alone) mustBeInPerson(caller, await loadPolicy(tx), false)
         const change: PolicyChangeRow = {
           project_id: tx.project,
           id: uuidv7(caller.at),
@@ -164,14 +167,17 @@ export const projectsHandlers = (identity: Identity, attest: Attest) =>
       const { caller, params } = ask
       return ask.change(async (tx) => {
         await lockProjects(tx, [tx.project])
+        await mustStillStand(tx, caller)
         const change = await mustBePending(tx, params.id)
         const approver = personOf(caller)
         if (change.requested_by_id === approver)
           throw new AppError('APPROVER_EXCLUDED', { reason: 'who asked for the change cannot approve it' })
         const policy = parsePolicy(change.policy)
         if (policyDigest(policy) !== change.digest) throw new AppError('APPROVAL_STALE')
+        const now = await loadPolicy(tx)
+        mustBeInPerson(caller, now, false)
         await mustBeSatisfiable(tx, policy)
-        const { approval_ttl_hours: ttl } = await loadPolicy(tx)
+        const { approval_ttl_hours: ttl } = now
         const approval = await recordApproval(tx, attest, caller, {
           subject: { type: 'policy', id: change.id, version: 1, sha256: change.digest },
           decision: 'approved',
@@ -253,6 +259,7 @@ async function apply(
 ): Promise<void> {
   const before = await loadPolicy(tx)
   await setPolicy(tx, change.policy)
+  await rejectOthers(tx, caller, change)
   await append(tx, caller.at, caller, {
     type: 'policy.changed',
     resource: { type: 'policy_change', id: change.id },
@@ -267,6 +274,24 @@ async function apply(
     },
     ...(approval ? { att: approval.att } : {}),
   })
+}
+
+/**
+ * A change is all of a policy, as its asker knew it. Applied after another one, it would take that one back, and whoever approves it may
+ * have read it before: what waits is asked for anew.
+ */
+async function rejectOthers(tx: Tx, caller: Caller, applied: PolicyChangeRow): Promise<void> {
+  for (const change of await listPendingChanges(tx)) {
+    if (change.id === applied.id) continue
+    const reason = 'another change was applied first'
+    await settle(tx, change, { state: 'rejected', by: personOf(caller), reason, now: caller.at })
+    await append(tx, caller.at, caller, {
+      type: 'policy.change_rejected',
+      resource: { type: 'policy_change', id: change.id },
+      action: 'Rejected a policy change: another one was applied',
+      details: { digest: change.digest, reason, applied_id: applied.id },
+    })
+  }
 }
 
 async function show(identity: Identity, project: Seen): Promise<Project> {

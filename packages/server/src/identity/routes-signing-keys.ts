@@ -20,11 +20,13 @@ import { AppError } from '../platform/app-error.ts'
 import { rfc3339, rfc3339OrNull } from '../platform/clock.ts'
 import type { Tx } from '../platform/db/index.ts'
 import type { Handlers } from '../platform/http/mount.ts'
-import { uuidv7 } from '../platform/ids.ts'
+import { isUuid, uuidv7 } from '../platform/ids.ts'
 import { consume, recordApproval, SIGN_WITHIN_MS } from './approval.ts'
 import { type Caller, personOf } from './caller.ts'
 import { claimOf, keptForm, type RelyingParty, verifyGiven } from './personal-signature.ts'
-import { lockProjects } from './store-projects.ts'
+import { mustBeInPerson } from './policy.ts'
+import { mustStillStand } from './standing.ts'
+import { loadPolicy, lockProjects } from './store-projects.ts'
 import * as store from './store-signing-keys.ts'
 
 /**
@@ -70,14 +72,18 @@ export const signingKeyHandlers = (on: {
       body.statement,
       body,
     )
+    const issuedAt = Date.parse(claim.issuedAt)
     const fits =
+      isUuid(claim.id) &&
       claim.owner === personOf(caller) &&
       claim.project === caller.project &&
       claim.type === body.type &&
       claim.sha256 === toHex(sha256(key.spki)) &&
       claim.rpId === (body.type === 'passkey' ? on.party.id : null) &&
-      Date.parse(claim.signBefore) === Date.parse(claim.issuedAt) + SIGN_WITHIN_MS &&
-      Date.parse(claim.issuedAt) <= caller.at
+      // The server attests the very text, so that it is one that the server writes: a date can be read from many more.
+      issuedAt <= caller.at &&
+      claim.issuedAt === rfc3339(issuedAt) &&
+      claim.signBefore === rfc3339(issuedAt + SIGN_WITHIN_MS)
     if (!fits) throw new AppError('SIGNATURE_INVALID', { reason: 'the statement was issued for something else' })
     if (Date.parse(claim.signBefore) <= caller.at) throw new AppError('SIGNATURE_LATE', { time: claim.signBefore })
     return ask.change((tx) => propose(tx, on.attest, caller, body, key, claim))
@@ -87,10 +93,12 @@ export const signingKeyHandlers = (on: {
     ask.change(async (tx) => {
       const { caller, params } = ask
       await lockProjects(tx, [tx.project])
+      await mustStillStand(tx, caller)
       const key = await mustBe(tx, params.id, 'proposed')
       const approver = personOf(caller)
       if (key.user_id === approver)
         throw new AppError('APPROVER_EXCLUDED', { reason: 'who proposed the key cannot approve it' })
+      mustBeInPerson(caller, await loadPolicy(tx), false)
       const { id, att, details } = await recordApproval(tx, on.attest, caller, {
         subject: {
           type: 'signing_key',
@@ -169,6 +177,7 @@ async function propose(
 ): Promise<SigningKey> {
   // Two first keys at once: the second waits here and then is not the first.
   await lockProjects(tx, [tx.project])
+  await mustStillStand(tx, caller)
   if ((await store.isLive(tx, fingerprint)) || (await store.findSigningKey(tx, claim.id)))
     throw new AppError('SIGNING_KEY_TAKEN')
   const bootstrap = caller.role === 'admin' && !(await store.everEnrolled(tx))

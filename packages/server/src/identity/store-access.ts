@@ -103,6 +103,17 @@ export async function findStanding(
   return found
 }
 
+/** Whether the session or API token that carried a request was ended by somebody since. */
+export async function isRevoked(
+  tx: Tx,
+  by: { readonly session: { readonly id: string } | null; readonly tokenId: string | null },
+): Promise<boolean> {
+  const [table, id] = by.session ? ['sessions', by.session.id] : ['tokens', by.tokenId]
+  if (id === null) return false
+  const [found] = await tx.sql<{ revoked_at: number | null }>(`select revoked_at from ${table} where id = ?1`, [id])
+  return found !== undefined && found.revoked_at !== null
+}
+
 /** Notes that sessions and tokens were used. */
 export async function touch(
   tx: Tx,

@@ -4,6 +4,7 @@ import {
   byId,
   countOf,
   type Database,
+  forChange,
   forUpdate,
   inList,
   inOrderOf,
@@ -229,6 +230,15 @@ export async function loadPolicy(tx: Tx): Promise<Policy> {
   return parsePolicy(rows[0].policy)
 }
 
+/**
+ * The same, until commit nobody changes it or the role of a member: what is decided under it comes before the change or after it, on
+ * every server and in the log.
+ */
+export async function holdPolicy(tx: Tx): Promise<Policy> {
+  await tx.sql(`select id from projects where id = ?1 ${forChange(tx)}`, [tx.project])
+  return loadPolicy(tx)
+}
+
 /** Roles of approvers as each project last had them. Only a guess: it saves a trip to the database where it is right. */
 const lastRoles = new Map<string, readonly Role[]>()
 
@@ -257,6 +267,22 @@ export const findPolicyChange = (tx: Tx, id: string): Promise<PolicyChangeRow | 
 /** Newest first, older than `after`. */
 export const listPolicyChanges = (tx: Tx, page: ListPart): Promise<PolicyChangeRow[]> =>
   tx.db.selectFrom('policy_changes').selectAll().$call(byId('newest', page)).execute()
+
+/** Those that nobody has decided, oldest first. */
+export const listPendingChanges = (tx: Tx): Promise<PolicyChangeRow[]> =>
+  tx.db.selectFrom('policy_changes').selectAll().where('state', '=', 'pending').orderBy('id').execute()
+
+/** The newest change that made a policy of this digest the policy; undefined of the one that a project begins with. */
+export const findAppliedChange = (tx: Tx, digest: string): Promise<PolicyChangeRow | undefined> =>
+  tx.db
+    .selectFrom('policy_changes')
+    .selectAll()
+    .where('state', '=', 'applied')
+    .where('digest', '=', digest)
+    .orderBy('decided_at', 'desc')
+    .orderBy('id', 'desc')
+    .limit(1)
+    .executeTakeFirst()
 
 export const countPolicyChanges = (tx: Tx): Promise<number> => countOf(tx.db.selectFrom('policy_changes'))
 

@@ -4,13 +4,19 @@ import { type Attest, append, sha256 } from '../audit/index.ts'
 import {
   type Caller,
   type Decision,
+  findAppliedChange,
   findApproval,
   findUserRef,
+  holdPolicy,
   loadPolicy,
   loadPolicyAndApprovers,
   lockSigningKey,
+  mustBeInPerson,
   mustBeUsable,
+  mustStillStand,
   personOf,
+  policyDigest,
+  policyText,
   type RecordedApproval,
   recordApproval,
   SIGN_WITHIN_MS,
@@ -149,6 +155,7 @@ export async function approveTicket(
   // The key may have been revoked since its signature was verified.
   if (signed) mustBeUsable((await lockSigningKey(tx, signed.key.id))!, personOf(caller))
   else if (policy.require_signature) throw new AppError('SIGNATURE_REQUIRED', { ticket: ticket.number })
+  mustBeInPerson(caller, policy, signed !== null)
   const decision = { ...approvalOf(ticket, policy), reason: body?.reason ?? null }
   const { att, details } = await recordApproval(tx, attest, caller, decision, signed)
   await store.updateTicket(tx, ticket.id, {
@@ -168,10 +175,23 @@ export async function approveTicket(
       digest: ticket.digest,
       reason: body?.reason ?? null,
       ...details,
+      ...(await ruledBy(tx, policy)),
     },
     att,
   })
   return showTicket((await store.findTicket(tx, ticket.id))!)
+}
+
+/** Under which policy something was agreed to, and which change made it so: for whoever reads of the approval later, under another one. */
+async function ruledBy(tx: Tx, policy: Policy): Promise<Record<string, unknown>> {
+  const digest = policyDigest(policy)
+  const change = await findAppliedChange(tx, digest)
+  return {
+    // The text that was digested, as an object.
+    policy: JSON.parse(policyText(policy)) as unknown,
+    policy_digest: digest,
+    policy_change_id: change?.id ?? null,
+  }
 }
 
 const mustBeSubmitted = (ticket: store.TicketRow): void => {
@@ -217,7 +237,8 @@ export async function rejectTicket(
 }
 
 async function decide(tx: Tx, caller: Caller, ref: store.Ref) {
-  const policy = await loadPolicy(tx)
+  const policy = await holdPolicy(tx)
+  await mustStillStand(tx, caller)
   mustBeApprover(caller, policy)
   const ticket = await store.lockTicket(tx, ref)
   mayDecide(caller, policy, ticket)
