@@ -2,14 +2,15 @@
 import assert from 'node:assert/strict'
 import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import type { AuditEvent, Policy, PolicyChange, Ticket } from '@writ/api'
 import { verifyBundle } from '@writ/tlog'
 import { sha256, sha512, verifySignature } from '../../packages/cli/src/verify-crypto.ts'
 import { openKeys } from '../../packages/server/src/audit/index.ts'
 import { backends } from '../backends.ts'
-import type { Person, TestSystem } from '../test-system.ts'
-import { enrolSigner, exportBundle, folderFiles, signFolder, unpack, verifyZipFile } from './scene.ts'
+import { type Person, TestSystem } from '../test-system.ts'
+import { enrolSigner, exportBundle, folderFiles, signFolder, unpack, verifySh, verifyZipFile } from './scene.ts'
 import { makeSshKey, proposeKey, signApproval } from './ssh-key.ts'
 
 const on = { sha256, sha512, verify: verifySignature }
@@ -145,6 +146,9 @@ for (const backend of backends()) {
     const report = await verifyZipFile(zip)
     assert.equal(report.fault, undefined)
     assert.match(JSON.stringify(report.checks), /"code":"key_first"/)
+    await unpack(zip, path.join(system.folder, 'checked'))
+    const script = await verifySh(path.join(system.folder, 'checked'))
+    assert.equal(script.code, 0, script.err)
   })
 
   test(`what waits when a policy is applied was asked for under another one, and is rejected (${backend.name})`, {
@@ -207,3 +211,24 @@ for (const backend of backends()) {
     await system.check()
   })
 }
+
+test('a clock that is set back hides no revocation', async () => {
+  await using system = await TestSystem.start({ fakeClock: true })
+  const { key, id } = await enrolSigner(system)
+  assert.equal((await system.admin.post(`/signing-keys/${id}/revoke`, {})).status, 200)
+  // Somebody who may change rows and the clock has it sign all the same, at a time before.
+  system.setClock(-20 * 60_000)
+  const database = new DatabaseSync(path.join(system.folder, 'data/writ.db'), { timeout: 5_000 })
+  database.exec("update signing_keys set state = 'enrolled'")
+  database.close()
+  const ticket = await open(system)
+  const signed = await signApproval(system.admin, ticket.number, key, id)
+  assert.equal((await system.admin.post(`/tickets/${ticket.number}/approve`, { signed })).status, 200)
+  const zip = path.join(system.folder, 'bundle.zip')
+  await exportBundle(system, zip, { subject: 'ticket', id: ticket.number })
+  const { fault } = await verifyZipFile(zip)
+  assert.deepEqual([fault?.code, fault?.reason], ['SIGNING_KEY_INVALID', 'it was revoked before it signed'])
+  await unpack(zip, path.join(system.folder, 'bundle'))
+  const script = await verifySh(path.join(system.folder, 'bundle'))
+  assert.match(script.err, /people\/[^:]*: it was revoked before it signed/)
+})
