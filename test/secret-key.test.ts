@@ -273,6 +273,27 @@ async function sealsOf(sys: TestSystem, [SECRET_KEY, SECRET_KEY_PREVIOUS]: strin
   return [code, level, detail]
 }
 
+for (const backend of backends())
+  test(`the handle of a Feishu application outlives the key it was made under (${backend.name})`, {
+    skip: backend.skip,
+  }, async () => {
+    await using sys = await backend.start({ env: { SECRET_KEY: FIRST } })
+    const register = async (app_secret: string) => {
+      const input = { app_id: 'cli_a', app_secret }
+      const { id } = ok(await sys.admin.post<Submitted>('/tasks', { handler: 'feishu_set_token', input }), 201)
+      const { result } = ok(await sys.admin.get<TaskDetail>(`/tasks/${id}/wait?timeout=20`))
+      return (result as { app_hash: string }).app_hash
+    }
+    const first = await register('its secret')
+    await sys.restart({ env: { SECRET_KEY: SECOND, SECRET_KEY_PREVIOUS: FIRST } })
+    // As workers do at each of their starts, while others go on with what they were told.
+    assert.equal(await register('its secret'), first)
+    assert.notEqual(await register('another secret'), first)
+    await sys.restart({ env: { SECRET_KEY: FIRST, SECRET_KEY_PREVIOUS: '' } })
+    assert.equal(await register('its secret'), first)
+    await sys.check()
+  })
+
 /** What is sealed of a person, a webhook and a handler; their tasks seal more. */
 async function sealSome(sys: TestSystem, url: string) {
   const { secret } = ok(await sys.bob.post<{ secret: string }>('/auth/totp', {}))

@@ -1,6 +1,7 @@
 import { createHmac } from 'node:crypto'
 import { append, SYSTEM } from '../../../audit/index.ts'
 import type { Seal, SealedColumn } from '../../../identity/index.ts'
+import { AppError } from '../../../platform/app-error.ts'
 import type { Clock } from '../../../platform/clock.ts'
 import { type Database, inProject } from '../../../platform/db/index.ts'
 import { type EgressOf, EgressRefused, type Incoming } from '../../../platform/egress.ts'
@@ -94,6 +95,17 @@ export function createFeishu(on: {
     )
   }
 
+  /** The handle that stands for this application with this secret already, made under whichever key: who was told of it goes on using it. */
+  function keptHandle(project: string, row: store.FeishuAppRow | undefined, secret: string): string | null {
+    if (!row?.sealed_secret) return null
+    try {
+      return seal.open(row.sealed_secret, about(project, row.app_id, 'secret')) === secret ? row.app_hash : null
+    } catch (error) {
+      if (error instanceof AppError && error.code === 'SECRETS_UNREADABLE') return null
+      throw error
+    }
+  }
+
   /** A token that somebody set for the application. */
   async function tokenByHand(project: string, id: string): Promise<{ token: string; until: number } | undefined> {
     const row = await inProject(project, () => db.read((tx) => store.findApp(tx, { app_id: id })))
@@ -155,19 +167,20 @@ export function createFeishu(on: {
 
     async register(project, { app_id, app_secret }) {
       const now = clock.now()
-      const app_hash = handleOf(app_id, app_secret)
       const sealed_secret = seal.seal(app_secret, about(project, app_id, 'secret'))
-      await inProject(project, () =>
+      return inProject(project, () =>
         db.write(async (tx) => {
+          const app_hash =
+            keptHandle(project, await store.findApp(tx, { app_id }), app_secret) ?? handleOf(app_id, app_secret)
           await store.putApp(tx, { app_id, app_hash, sealed_secret, updated_at: now })
           await append(tx, now, SYSTEM, {
             type: 'feishu_app.registered',
             resource: { type: 'feishu_app', id: app_id },
             action: `Registered Feishu application ${app_id}`,
           })
+          return { app_hash }
         }),
       )
-      return { app_hash }
     },
 
     async setToken(project, { app_id, token, expire }) {
