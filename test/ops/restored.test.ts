@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
 import path from 'node:path'
 import { test } from 'node:test'
-import type { Artifact, Project, Run, Ticket } from '@writ/api'
+import type { Artifact, ClaimedTask, Project, Run, Submitted, TaskDetail, Ticket } from '@writ/api'
 import { backup, restore } from '@writ/server/ops'
 import { openBlobs } from '../../packages/server/src/platform/blobs/index.ts'
 import { inProject } from '../../packages/server/src/platform/db/index.ts'
@@ -90,6 +90,45 @@ for (const backend of backends()) {
     } finally {
       await redis.stop()
     }
+  })
+
+  test(`a lease that was given after a backup settles nothing after its restore (${backend.name})`, {
+    skip: skipOf(backend),
+  }, async () => {
+    await using system = await backend.start({ env: { SECRET_KEY: 'the key of this installation, before and after' } })
+    const { admin } = system
+    const ask = (worker: string) =>
+      admin.post<{ tasks: ClaimedTask[] }>('/workers/claim', {
+        worker,
+        queues: ['api'],
+        handlers: [{ name: 'far.away' }],
+      })
+    const claim = async (worker: string) => {
+      let claimed: ClaimedTask | undefined
+      await until(`${worker} has it`, async () => {
+        claimed = (await ask(worker)).body.tasks[0]
+        return claimed !== undefined
+      })
+      return claimed!.lease
+    }
+    const settle = async (lease: string, by: string) => {
+      const result = { lease, outcome: 'completed', result: { by } }
+      const answer = await admin.post<{ results: { settled: boolean }[] }>('/workers/settle', { results: [result] })
+      assert.equal(answer.status, 200, JSON.stringify(answer.body))
+      return answer.body.results[0]!.settled
+    }
+    // What remote workers do is known from their first claim on.
+    assert.equal((await ask('w0')).status, 200)
+    const task = (await admin.post<Submitted>('/tasks', { handler: 'far.away' })).body
+    const kept = await backUp(system)
+    const stale = await claim('w1')
+
+    await (await kept.restore()).start()
+    const lease = await claim('w2')
+    assert.equal(await settle(stale, 'w1'), false)
+    assert.equal(await settle(lease, 'w2'), true)
+    const { result } = (await admin.get<TaskDetail>(`/tasks/${task.id}`)).body
+    assert.deepEqual(result, { by: 'w2' })
   })
 
   test(`what was erased before a backup goes again from a store that has it after the restore (${backend.name})`, {

@@ -244,15 +244,20 @@ export async function leaveLine(db: Database): Promise<void> {
   )
 }
 
+/** More claims than there are of one run: a lease that was given since a backup has a fence that is never reached again. */
+const FENCES_BETWEEN = 1_000_000
+
 /**
  * For a database that was put back: its line has gone on without it, and may be that of a server that still runs. Under another name
- * there is nothing, and all that waits is put in.
+ * there is nothing, and all that waits is put in. Leases were given without it, too, and remote workers still hold them: none of those
+ * may settle what somebody else is given now.
  */
 export async function leaveLineToOthers(db: Database): Promise<void> {
   await inProject(INSTANCE, () =>
     db.write(async (tx) => {
       await tx.sql(`update queue_copy set space = ?1, epoch = epoch + 1, servers = '' where id = 1`, [randomToken(6)])
       await tx.sql('/* slow */ update queue set ready = 0 where ready = 2')
+      await tx.sql('/* slow */ update queue set fence = fence + ?1', [FENCES_BETWEEN])
     }),
   )
 }
