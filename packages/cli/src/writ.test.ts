@@ -472,6 +472,26 @@ test('help for a command that is not there says so, with the one that may be mea
   assert.match(err, /unknown command 'opne'\n\(Did you mean open\?\)/)
 })
 
+for (const [words, meant] of [
+  [['ticket', 'create', '--title', 'x'], 'open'],
+  [['user', 'create', 'wei'], 'add'],
+  [['token', 'add', 'ci'], 'create'],
+  [['schedule', 'update', 'nightly'], 'change'],
+  [['webhook', 'rm', 'w'], 'disable or delete'],
+  [['help', 'ticket', 'create'], 'open'],
+] as const)
+  test(`who says "writ ${words.join(' ')}" hears what it is called here`, async (t) => {
+    const { writ } = await openCommandLine(t)
+    const { code, out, err } = await writ(words)
+    assert.deepEqual([code, out], [2, ''])
+    assert.ok(err.endsWith(`(Did you mean ${meant}?)\nAdd --help for usage and examples.\n`), err)
+  })
+
+test('a word that means nothing here is refused without a guess', async (t) => {
+  const { writ } = await openCommandLine(t)
+  assert.doesNotMatch((await writ(['ticket', 'frobnicate'])).err, /Did you mean/)
+})
+
 test('help says which options have to be given, and of a flag no default', async (t) => {
   const { writ } = await openCommandLine(t)
   assert.match((await writ(['artifact', 'upload', '--help'])).out, /--run <run> +the run \(required\)/)

@@ -31,6 +31,7 @@ import type { Settings } from './config.ts'
 import { addExamples } from './examples.ts'
 import { exitCodeHelp, exitCodes } from './exit-codes.ts'
 import { exitCodeOf, failureLine } from './failure.ts'
+import { meantBy } from './synonyms.ts'
 import type { Terminal } from './terminal.ts'
 
 const examples = `
@@ -88,6 +89,7 @@ const groups: readonly (readonly [heading: string, ...adders: Adder[]])[] = [
 export function createProgram(
   terminal: Terminal,
   settings: Settings,
+  args: readonly string[] = [],
 ): { program: Command; app: ReturnType<typeof createApp> } {
   const program = new Command('writ')
   const app = createApp(program, terminal, settings)
@@ -111,7 +113,12 @@ export function createProgram(
       // Both as the terminal says: chalk-like guessing is left to nobody.
       getOutHelpWidth: () => terminal.stdout.columns ?? 100,
       getErrHelpWidth: () => terminal.stderr.columns ?? 100,
-      outputError: (text, write) => write(text.replace(/^error: /, 'writ: ')),
+      outputError(text, write) {
+        const meant = text.startsWith('error: unknown command') ? meantBy(program, args) : []
+        const said = text.replace(/^error: /, 'writ: ')
+        // Commander knows what is written alike: it would say "erase" to who says "create".
+        write(meant.length === 0 ? said : `${said.split('\n')[0]}\n(Did you mean ${meant.join(' or ')}?)\n`)
+      },
     })
     .showHelpAfterError('Add --help for usage and examples.')
     .addHelpText('after', `${examples}\n${exitCodeHelp}`)
@@ -126,7 +133,7 @@ export function createProgram(
 
 /** Runs one command line. Answers the exit code; never throws, never ends the process. */
 export async function runWrit(args: readonly string[], settings: Settings, terminal: Terminal): Promise<number> {
-  const { program, app } = createProgram(terminal, settings)
+  const { program, app } = createProgram(terminal, settings, args)
   try {
     await program.parseAsync(spelledOut(program, args), { from: 'user' })
     return app.exitCode()
