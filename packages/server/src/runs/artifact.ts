@@ -25,7 +25,7 @@ export interface Labels {
 
 /**
  * Records bytes that the blob store already has as an artifact of a run, with the event that says so. Answers its id.
- * Stopped before the commit: a blob that nothing names, and that stays.
+ * Stopped before the commit: a blob that nothing names. It stays: an older database that is put back may name it.
  */
 export async function recordArtifact(
   tx: Tx,

@@ -45,7 +45,7 @@ export interface Upload {
  *
  * 1. The upload is announced, so that no check starts while it is under way. Stopped here: the announcement dies after
  *    a minute without a touch.
- * 2. The bytes go to the store, hashed on the way. Stopped here: a blob that nothing names, and that stays.
+ * 2. The bytes go to the store, hashed on the way. Stopped here: a blob that nothing names. It stays: an older database that is put back may name it.
  * 3. Artifact, evidence, audit event and the coming check are one transaction. Only then is the caller answered.
  *
  * `change` is the caller's write, which also keeps the answer under the Idempotency-Key.

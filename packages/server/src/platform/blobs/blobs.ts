@@ -45,7 +45,7 @@ export type Blobs = {
   stat(project: string, sha256: string): Promise<BlobRef | undefined>
   /** Erases a blob; false if there was none. Readers that have it open may finish. */
   remove(project: string, sha256: string): Promise<boolean>
-  /** Every blob of a project, ordered by digest, for collection and backup. Blobs put or removed meanwhile may or may not appear. */
+  /** Every blob of a project, ordered by digest, for backups and moves. Blobs put or removed meanwhile may or may not appear. */
   list(project: string): AsyncIterable<BlobRef>
   /** Resolves if a blob could be written now. Writes and removes a small probe: meant for /readyz, not for every request. */
   check(): Promise<void>
