@@ -54,7 +54,7 @@ for (const version of versions) {
       const codes = codesOf(report.checks)
       if (zip === 'task.zip') assert.ok(codes.includes('task'), codes.join())
       else if (zip === 'passkey.zip')
-        for (const code of ['approved_by_passkey', 'key_enrolled', 'quorum'])
+        for (const code of ['approved_by_passkey', 'key_enrolled_by', 'quorum'])
           assert.ok(codes.includes(code as never), code)
       else
         for (const did of about.did) if (did in TOLD) assert.ok(codes.includes(TOLD[did]!), `${did}: ${codes.join()}`)
