@@ -4,28 +4,16 @@ import { rename } from 'node:fs/promises'
 import path from 'node:path'
 import { test } from 'node:test'
 import type { Delivery, Webhook } from '@writ/api'
-import type { Handler } from '../../packages/server/src/kinds/task/index.ts'
 import { backends } from '../backends.ts'
 import { createClient } from '../client.ts'
+import { handlerOf } from '../tasks/dispatch.ts'
 import { until } from '../test-system.ts'
 import { ok } from '../verifies.ts'
 import { startReceiver } from './receiver.ts'
 
 /** More than stands in a row: it is a blob. */
 const LONG = 'x'.repeat(20_000)
-const long: Handler = {
-  name: 'test.long',
-  title: 'long',
-  source: 'builtin',
-  input: null,
-  output: null,
-  queue: 'api',
-  timeoutMs: 60_000,
-  maxAttempts: 1,
-  concurrency: null,
-  sideEffect: 'none',
-  run: async () => LONG,
-}
+const long = handlerOf('test.long', async () => LONG)
 
 for (const backend of backends())
   test(`a callback whose result cannot be read is a failed delivery after a day (${backend.name})`, {

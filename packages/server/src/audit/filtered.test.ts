@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { missingBackend } from '../../../../test/servers/missing-backend.ts'
 import { missingPostgres } from '../../../../test/servers/postgres.ts'
 import { onPostgres, onSqlite } from '../../../../test/servers/stores.ts'
+import { turnsDuring } from '../../../../test/turns-during.ts'
 import { type Database, inProject } from '../platform/db/index.ts'
 import { firstIdAt } from '../platform/ids.ts'
 import { countEvents, type EventFilter, listEvents, listEventsForward } from './store.ts'
@@ -100,15 +101,7 @@ test('SQLite: events are found by any filter, and others are heard meanwhile', a
   await onSqlite(T, async (db) => {
     await fill(db)
     await findAll(db)
-    let turns = 0
-    let isOver = false
-    const turn = () => {
-      turns++
-      if (!isOver) setImmediate(turn)
-    }
-    setImmediate(turn)
-    await inProject(A, () => db.read((tx) => countEvents(tx, { success: false })))
-    isOver = true
+    const turns = await turnsDuring(() => inProject(A, () => db.read((tx) => countEvents(tx, { success: false }))))
     assert.ok(turns >= 2, `${turns} turns of the loop`)
   })
 })

@@ -1,6 +1,7 @@
 /** That nothing waits for ever for a webhook that somebody deletes in the moment in which another process makes deliveries for it. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { insertWebhook } from '../../../../test/channels/webhook-row.ts'
 import { missingBackend } from '../../../../test/servers/missing-backend.ts'
 import { missingPostgres } from '../../../../test/servers/postgres.ts'
 import { onPostgres, onSqlite } from '../../../../test/servers/stores.ts'
@@ -21,16 +22,7 @@ const write = <R>(db: Database, work: (tx: Tx) => Promise<R>): Promise<R> => inP
 
 const addWebhook = (db: Database): Promise<void> =>
   write(db, async (tx) => {
-    await tx.insert('projects', [{ id: A, slug: 'p', name: 'Test', policy: '{}', created_at: 0 }])
-    await tx.sql(
-      `insert into users (id, number, username, password_hash, created_at, updated_at) values (?1, 1, 'u', '', 0, 0)`,
-      [U],
-    )
-    await tx.sql(
-      `insert into webhooks (project_id, id, name, format, url, sealed_url, sealed_headers, header_names, events, state, created_by_id, created_at, updated_at)
-       values (?1, ?2, 'w', 'cloudevents', '', '', '', '[]', '[]', 'active', ?3, 0, 0)`,
-      [A, W, U],
-    )
+    await insertWebhook(tx, { project: A, webhook: W, user: U })
   })
 
 const makeDelivery = (tx: Tx): Promise<void> =>

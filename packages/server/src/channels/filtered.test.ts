@@ -1,6 +1,7 @@
 /** That deliveries are found by any filter, and that others are heard while very many are looked through. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { insertWebhook } from '../../../../test/channels/webhook-row.ts'
 import { missingBackend } from '../../../../test/servers/missing-backend.ts'
 import { missingPostgres } from '../../../../test/servers/postgres.ts'
 import { onPostgres, onSqlite } from '../../../../test/servers/stores.ts'
@@ -54,16 +55,7 @@ const filters: [Omit<DeliveryFilter, 'webhook_id'>, (one: Made) => boolean][] = 
 async function fill(db: Database): Promise<void> {
   await inProject(A, async () => {
     await db.write(async (tx) => {
-      await tx.insert('projects', [{ id: A, slug: 'p', name: 'Test', policy: '{}', created_at: 0 }])
-      await tx.sql(
-        `insert into users (id, number, username, password_hash, created_at, updated_at) values (?1, 1, 'u', '', 0, 0)`,
-        [U],
-      )
-      await tx.sql(
-        `insert into webhooks (project_id, id, name, format, url, sealed_url, sealed_headers, header_names, events, state, created_by_id, created_at, updated_at)
-         values (?1, ?2, 'w', 'cloudevents', '', '', '', '[]', '[]', 'active', ?3, 0, 0)`,
-        [A, W, U],
-      )
+      await insertWebhook(tx, { project: A, webhook: W, user: U })
     })
     for (let from = 0; from < DELIVERIES; from += 2_500)
       await db.write((tx) => tx.insert('deliveries', made.slice(from, from + 2_500)))

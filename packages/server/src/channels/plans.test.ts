@@ -1,6 +1,7 @@
 /** That what was not delivered is found among all that was: asked of the planner, because time says little. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { insertWebhook, insertWebhookRow } from '../../../../test/channels/webhook-row.ts'
 import {
   type Asked,
   doneOnPostgres,
@@ -34,16 +35,7 @@ const DELIVERIES = 6_000
 async function fill(db: Database): Promise<void> {
   await inProject(A, () =>
     db.write(async (tx) => {
-      await tx.insert('projects', [{ id: A, slug: 'p', name: 'Test', policy: '{}', created_at: 0 }])
-      await tx.sql(
-        `insert into users (id, number, username, password_hash, created_at, updated_at) values (?1, 1, 'u', '', 0, 0)`,
-        [U],
-      )
-      await tx.sql(
-        `insert into webhooks (project_id, id, name, format, url, sealed_url, sealed_headers, header_names, events, state, created_by_id, created_at, updated_at)
-         values (?1, ?2, 'w', 'cloudevents', '', '', '', '[]', '[]', 'active', ?3, 0, 0)`,
-        [A, W, U],
-      )
+      await insertWebhook(tx, { project: A, webhook: W, user: U })
       await tx.insert(
         'deliveries',
         Array.from({ length: DELIVERIES }, (_, n) => ({
@@ -129,12 +121,7 @@ async function fillQueue(db: Database): Promise<void> {
   await fill(db)
   await inProject(A, () =>
     db.write(async (tx) => {
-      for (const id of [OTHER, LATE])
-        await tx.sql(
-          `insert into webhooks (project_id, id, name, format, url, sealed_url, sealed_headers, header_names, events, state, created_by_id, created_at, updated_at)
-           values (?1, ?2, 'w', 'cloudevents', '', '', '', '[]', '[]', 'active', ?3, 0, 0)`,
-          [A, id, U],
-        )
+      for (const id of [OTHER, LATE]) await insertWebhookRow(tx, { project: A, webhook: id, user: U })
       const deliveryOf = (webhook_id: string, n: number) => ({
         id: uuidv7(T + n),
         webhook_id,
