@@ -46,7 +46,8 @@ async function bringForward(tx: Tx, queue: Queue, now: number, after: string): P
     tx,
     late.map(({ run_id }) => run_id),
   )
-  const mine = late.filter(({ run_id }) => waiting.has(run_id))
+  // Read again: whoever had them locked may have lifted what holds one, which waits in the queue since, by the time that it had here.
+  const mine = (await held.listLateWaits(tx, now, after, PAGE)).filter(({ run_id }) => waiting.has(run_id))
   const inQueue = mine.filter((one) => one.held === 0)
   await queue.enqueue(
     tx,
@@ -67,7 +68,7 @@ async function bringForward(tx: Tx, queue: Queue, now: number, after: string): P
 }
 
 async function capKeys(tx: Tx, { from, to }: ClockChange, after: string): Promise<string | undefined> {
-  const names = await held.listAheadKeys(tx, to, after, PAGE)
+  const names = await held.listKeysToLookAt(tx, to, after, PAGE)
   if (names.length === 0) return undefined
   const rows = await held.lockKeys(tx, names)
   const periods = await held.longestPeriods(tx, names)

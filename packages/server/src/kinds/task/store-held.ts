@@ -174,10 +174,15 @@ export const listAheadProjects = (
     [now],
   )
 
-/** Names of keys behind one of which something is to be admitted, or the bucket is to be full, after `now`. */
-export async function listAheadKeys(tx: Tx, now: number, after: string, limit: number): Promise<string[]> {
+/**
+ * Names of keys after `after` under which something waits, or whose bucket is to be full after `now`. Also where nothing is to be
+ * admitted later than `now`: whoever admits there at this moment may still have read a time that `keepDueHeld` has moved since.
+ */
+export async function listKeysToLookAt(tx: Tx, now: number, after: string, limit: number): Promise<string[]> {
   const rows = await tx.sql<{ key: string }>(
     `select key from concurrency_keys where project_id = ?1 and key > ?3 and (wake_at > ?2 or next_us > ?2 * 1000)
+     union
+     select key from held where project_id = ?1 and key > ?3 and admitted = 0
      order by key limit ?4`,
     [tx.project, now, after, limit],
   )
