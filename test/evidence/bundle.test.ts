@@ -449,6 +449,8 @@ test('a byte flipped in any file of a bundle is found by both verifiers', { time
   assert.ok(files.names.length > 90, `${files.names.length} files`)
 
   await t.test('each file', { timeout: 600_000 }, async () => {
+    // The script reads the digests of all files at once, whichever they are: one of each kind.
+    const kinds = new Set<string>()
     for (const name of files.names) {
       const bytes = await readFile(path.join(folder, name))
       for (const at of [Math.floor(bytes.length / 2), bytes.length - 1]) {
@@ -457,6 +459,9 @@ test('a byte flipped in any file of a bundle is found by both verifiers', { time
         const report = await verifyBundle(overlay(files, name, flipped), on)
         assert.equal(report.ok, false, `${name}, byte ${at}`)
       }
+      const kind = name.replace(/[0-9a-f-]{3,}|[0-9]+/g, '*')
+      if (kinds.has(kind)) continue
+      kinds.add(kind)
       const flipped = Buffer.from(bytes)
       flipped[Math.floor(bytes.length / 2)]! ^= 1
       await writeFile(path.join(folder, name), flipped)

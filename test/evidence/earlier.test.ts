@@ -66,9 +66,13 @@ for (const version of versions) {
       assert.match(stdout, /\nverified {2}\S+\.zip\n$/)
       const folder = path.join(scratch, `${version}-${zip}`)
       await unpack(file, folder)
-      const script = await verifySh(folder, fingerprint)
-      assert.deepEqual([script.code, script.err], [0, ''], script.err)
-      assert.match(script.out, /\nOK\. Compare SHA256:/)
+      // Neither that script nor the files that it reads can change any more, only what it is run by: once of each kind is enough.
+      const scripted = version === versions.at(-1)
+      if (scripted) {
+        const script = await verifySh(folder, fingerprint)
+        assert.deepEqual([script.code, script.err], [0, ''], script.err)
+        assert.match(script.out, /\nOK\. Compare SHA256:/)
+      }
 
       // An entry of each log, changed.
       const { names } = await folderFiles(folder)
@@ -84,7 +88,7 @@ for (const version of versions) {
           (await readFile(path.join(folder, name), 'utf8')).replace('"v":1', '"v":2'),
         )
         assert.equal((await verifyBundle(await folderFiles(changed), on)).fault?.code, 'FILE_CHANGED')
-        assert.equal((await verifySh(changed)).code, 1)
+        if (scripted) assert.equal((await verifySh(changed)).code, 1)
       }
     })
 
