@@ -9,7 +9,9 @@ const executablePath = '/usr/bin/chromium-headless-shell'
 
 /** Why there is no browser here, or undefined. */
 export const missingChromium = (): string | undefined =>
-  existsSync(executablePath) ? undefined : `${executablePath} is not installed (apt-get install chromium-headless-shell)`
+  existsSync(executablePath)
+    ? undefined
+    : `${executablePath} is not installed (apt-get install chromium-headless-shell)`
 
 const executable = {
   executablePath,
