@@ -5,7 +5,9 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { after, test } from 'node:test'
 import type { Keys, LogInfo, RotatedKey } from '@writ/api'
+import { createClient } from '@writ/sdk'
 import { verifyOffline } from '@writ/server/ops'
+import { loadKeyChanges, verifyWhileKeysChange } from '../../packages/cli/src/served-log.ts'
 import { createLogKeys } from '../../packages/server/src/audit/log-keys.ts'
 import { loadConfig } from '../../packages/server/src/config.ts'
 import { backends } from '../backends.ts'
@@ -54,6 +56,33 @@ holds('a rotated log key is named by the log itself, and whoever trusted the old
   assert.equal((await writ(sys, auditor, 'audit', 'verify', '--vkey', done.old_key)).code, 0)
   const types = (await sys.admin.get<{ event_type: string }[]>('/audit/events?event_type=log.key_rotated')).body
   assert.equal(types.length, 1)
+})
+
+holds('whoever verifies a log while its key is replaced, and replaced again, follows both', async (sys) => {
+  ok(await sys.admin.post('/tickets', { title: 'Before' }))
+  await sys.settle()
+  const { origin, vkey: trusted, folder: log } = await describe(sys)
+  const client = createClient({ url: sys.base, token: await sys.admin.token() })
+  const signal = AbortSignal.timeout(60_000)
+  let rotations = 0
+  const read = async (name: string) => {
+    if (name === 'checkpoint' && rotations < 2) {
+      rotations++
+      ok(await rotate(sys, { purpose: 'log', project: 'default', overlap_hours: 0 }))
+      await sys.settle()
+      // With the handing over in the log, what comes next is signed with the new key alone.
+      ok(await sys.admin.post('/tickets', { title: `After ${rotations}` }))
+      await sys.settle()
+    }
+    return readFile(path.join(log, name)).then(
+      (bytes) => new Uint8Array(bytes),
+      () => null,
+    )
+  }
+  const known = await loadKeyChanges(client, { origin, trusted }, signal, { read })
+  const { verdict, keys } = await verifyWhileKeysChange(client, { origin, trusted, keys: known }, { signal, read })
+  assert.ok(verdict.ok, JSON.stringify(verdict))
+  assert.deepEqual([rotations, keys.vkeys], [2, (await describe(sys)).vkeys])
 })
 
 holds('of two rotations at once one is done', async (sys) => {

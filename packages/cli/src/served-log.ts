@@ -36,7 +36,7 @@ const logAt = (client: Client, origin: string): ReadFile => {
  * Downloads and verifies the whole log under `vkey`: signature, every entry, every tile, the root, and consistency with
  * `kept`. The note that was verified comes back as `checkpoint`; null if the log has none.
  */
-export async function verifyServedLog(
+async function verifyServedLog(
   client: Client,
   log: {
     origin: string
@@ -78,17 +78,58 @@ export async function verifyServedLog(
   return { verdict, checkpoint }
 }
 
+interface KeyChanges {
+  readonly vkeys: readonly string[]
+  readonly files: readonly string[]
+}
+
+/** Keys that replace each other while the log is verified: a server that goes on and on is not answering. */
+const MOST_TRIES = 20
+
 /**
- * The keys that `trusted` leads to by what the log itself says, and the files that say it. A change that does not follow
+ * As `verifyServedLog`, with `keys` that `trusted` leads to. Where the checkpoint is signed with none of them its key may have been
+ * replaced since they were read, before any entry was looked at: then the changes that came meanwhile are read too. Answers the keys
+ * with which it was verified.
+ */
+export async function verifyWhileKeysChange(
+  client: Client,
+  log: { origin: string; trusted: string; keys: KeyChanges } & Pick<
+    Parameters<typeof verifyServedLog>[1],
+    'kept' | 'pasts'
+  >,
+  options: Parameters<typeof verifyServedLog>[2],
+): Promise<{ verdict: LogVerdict; checkpoint: string | null; keys: KeyChanges }> {
+  const { origin, trusted, kept, pasts } = log
+  let { keys } = log
+  for (let tries = 1; ; tries++) {
+    const { verdict, checkpoint } = await verifyServedLog(
+      client,
+      { origin, vkey: trusted, kept, keyChanges: keys.files, ...(pasts ? { pasts } : {}) },
+      options,
+    )
+    if (verdict.ok || verdict.code !== 'CHECKPOINT_SIGNATURE' || tries === MOST_TRIES)
+      return { verdict, checkpoint, keys }
+    const { signal, read } = options
+    const newer = await loadKeyChanges(client, { origin, trusted }, signal, {
+      known: keys.files,
+      ...(read ? { read } : {}),
+    })
+    if (newer.vkeys.length <= keys.vkeys.length) return { verdict, checkpoint, keys }
+    keys = newer
+  }
+}
+
+/**
+ * The keys that `trusted` leads to by what the log itself says, and the files that say it; `known` are those that were read before. A change that does not follow
  * from the trusted key ends the way: what is signed with a key beyond it does not verify.
  */
 export async function loadKeyChanges(
   client: Client,
   log: { origin: string; trusted: string },
   signal: AbortSignal,
-  read: ReadFile = openLogOf(client),
-): Promise<{ vkeys: readonly string[]; files: readonly string[] }> {
-  const files: string[] = []
+  { read = openLogOf(client), known = [] }: { read?: ReadFile; known?: readonly string[] } = {},
+): Promise<KeyChanges> {
+  const files = [...known]
   while (files.length < MOST_KEY_CHANGES) {
     const file = await read(keyChangePath(files.length), signal)
     const text = file && new TextDecoder().decode(file)
@@ -138,7 +179,7 @@ export async function followLogs(
     const { origin, vkey, checkpoint } = at
     const read = logAt(client, origin)
     if ((await read('checkpoint', signal)) === null) return { ok: false, origin, fault: null }
-    const keys = await loadKeyChanges(client, { origin, trusted: vkey }, signal, read)
+    const keys = await loadKeyChanges(client, { origin, trusted: vkey }, signal, { read })
     const named: Successor[] = []
     const { verdict } = await verifyServedLog(
       client,

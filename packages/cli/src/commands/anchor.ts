@@ -11,7 +11,7 @@ import type { App } from '../app.ts'
 import { exitCodes } from '../exit-codes.ts'
 import { Failure, usage } from '../failure.ts'
 import { mustBeFile } from '../given-file.ts'
-import { loadKeyChanges, verifyServedLog } from '../served-log.ts'
+import { loadKeyChanges, verifyWhileKeysChange } from '../served-log.ts'
 import { entriesText, safeText } from '../text.ts'
 import { checkTimeStampReply, timeStampNonce, timeStampRequest } from '../time-stamp.ts'
 
@@ -87,9 +87,9 @@ Examples:
       const { signal } = app.terminal
       const keys = await loadKeyChanges(client, { origin: info.origin, trusted }, signal)
       // What was committed before must be the beginning of what is committed now.
-      const { verdict, checkpoint } = await verifyServedLog(
+      const { verdict, checkpoint } = await verifyWhileKeysChange(
         client,
-        { origin: info.origin, vkey: trusted, kept, keyChanges: keys.files },
+        { origin: info.origin, trusted, kept, keys },
         { signal },
       )
       if (!verdict.ok || checkpoint === null)

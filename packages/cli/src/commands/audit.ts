@@ -15,7 +15,7 @@ import { loadOperation } from '../operations.ts'
 import type { Field } from '../output.ts'
 import { pipeChecked } from '../pipe-checked.ts'
 import type { Progress } from '../progress.ts'
-import { followLogs, loadKeyChanges, verifyServedLog } from '../served-log.ts'
+import { followLogs, loadKeyChanges, verifyWhileKeysChange } from '../served-log.ts'
 import { counted, entriesText, safeLine, timeText } from '../text.ts'
 import { userRef } from '../who.ts'
 
@@ -173,10 +173,10 @@ async function verifyServed(app: App, o: VerifyOptions): Promise<void> {
 
   // What was trusted before leads to the key in use, if the log itself says so.
   const trusted = o.vkey ?? followed?.vkey ?? kept?.vkey ?? info.vkey
-  let keys = await loadKeyChanges(client, { origin: info.origin, trusted }, signal)
+  const known = await loadKeyChanges(client, { origin: info.origin, trusted }, signal)
   // What witnesses cosigned last may be signed with an earlier key: they were not given the new one yet. The server may say which
   // keys those are, because the state itself is compared with every entry below it.
-  const vkeys = [...new Set([...keys.vkeys, ...(info.vkeys ?? [])])]
+  const vkeys = [...new Set([...known.vkeys, ...(info.vkeys ?? [])])]
   // A policy that asks for nobody is met by everything: nobody was asked, and that is what is said.
   const asksNobody = policy?.quorum === 'none'
   const anchored =
@@ -190,35 +190,25 @@ async function verifyServed(app: App, o: VerifyOptions): Promise<void> {
   })
   const runs = createRunWatch()
   const bar = app.progress('Verifying', 'entries')
-  const verifyOnce = () =>
-    verifyServedLog(
-      client,
-      {
-        origin: info.origin,
-        vkey: trusted,
-        kept: kept?.checkpoint,
-        keyChanges: keys.files,
-        // Every entry below is hashed anyway: so the anchored state is compared with the content, not with a proof.
-        ...(anchored ? { pasts: [anchored] } : {}),
+  const { verdict, checkpoint, keys } = await verifyWhileKeysChange(
+    client,
+    {
+      origin: info.origin,
+      trusted,
+      keys: known,
+      kept: kept?.checkpoint,
+      // Every entry below is hashed anyway: so the anchored state is compared with the content, not with a proof.
+      ...(anchored ? { pasts: [anchored] } : {}),
+    },
+    {
+      onProgress: ({ entries, size }) => bar.update(entries, size),
+      onEntry(index, entry) {
+        times.look(index, entry)
+        runs.look(index, entry)
       },
-      {
-        onProgress: ({ entries, size }) => bar.update(entries, size),
-        onEntry(index, entry) {
-          times.look(index, entry)
-          runs.look(index, entry)
-        },
-        signal,
-      },
-    )
-  let { verdict, checkpoint } = await verifyOnce().finally(() => bar.end())
-  if (!verdict.ok && verdict.code === 'CHECKPOINT_SIGNATURE') {
-    // Its key may have been replaced since the changes were read; no entry was looked at yet.
-    const newer = await loadKeyChanges(client, { origin: info.origin, trusted }, signal)
-    if (newer.vkeys.length > keys.vkeys.length) {
-      keys = newer
-      ;({ verdict, checkpoint } = await verifyOnce().finally(() => bar.end()))
-    }
-  }
+      signal,
+    },
+  ).finally(() => bar.end())
   signal.throwIfAborted()
   if (!verdict.ok && /^CHECKPOINT_(SIGNATURE|ORIGIN)$/.test(verdict.code) && !keys.vkeys.includes(info.vkey))
     throw otherKey(info, kept, o.vkey)
