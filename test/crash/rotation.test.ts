@@ -45,15 +45,13 @@ for (const store of ['sqlite', 'postgres'] as const)
       undo.push(() => writ.stop())
       await writ.start()
       await writ.login()
-      const forget = async () => {
+      await rotateThroughKills(writ, folder, async () => {
         // What a server leaves that was stopped behind the effect and before the answer was kept.
         if (postgres) return stateOnPostgres(postgres.url, ['delete from idempotency'])
         const database = new DatabaseSync(path.join(writ.dataDir, 'writ.db'))
         database.exec('delete from idempotency')
         database.close()
-      }
-      // What is written to disk, and in which order, is the same on both; every start on PostgreSQL takes three times as long.
-      await rotateThroughKills(writ, { folder, fewer: postgres !== null, forget })
+      })
     } finally {
       for (const step of undo.reverse()) await step()
     }
@@ -76,18 +74,14 @@ async function ask(writ: Writ, route: string, body: object, key: string): Promis
   }
 }
 
-/** `fewer`: each rotation is killed at one of the delays, in turn. */
-async function rotateThroughKills(
-  writ: Writ,
-  { folder, fewer, forget }: { folder: string; fewer: boolean; forget: () => Promise<void> },
-): Promise<void> {
+async function rotateThroughKills(writ: Writ, folder: string, forget: () => Promise<void>): Promise<void> {
   const tickets: string[] = []
   const openTicket = async () => tickets.push(String((await writ.call('POST', '/tickets', { title: 'One' })).body.id))
   await openTicket()
-  for (const [n, [route, body]] of ROTATIONS.entries()) {
+  for (const [route, body] of ROTATIONS) {
     const isLog = route === '/audit/logs/rotate'
     // One is killed behind its effect for sure, by the answer itself; the others wherever they are.
-    for (const delay of [null, ...(fewer ? [DELAYS[n % DELAYS.length]!] : DELAYS)]) {
+    for (const delay of [null, ...DELAYS]) {
       await openTicket()
       await settled(writ)
       const before = { logs: (await logsOf(writ)).length, keys: countKeys(await keysOf(writ)) }

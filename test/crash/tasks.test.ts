@@ -15,10 +15,10 @@ for (const [store, skip] of [
   ['sqlite', noRedis],
   ['postgres', noRedis || noPostgres],
 ] as const)
-  test(`8 kills of everything under a load of tasks: each accepted task ends once, the log is whole (${store})`, {
+  test(`12 kills of everything under a load of tasks: each accepted task ends once, the log is whole (${store})`, {
     skip,
     timeout: 280_000,
   }, async () => {
-    const { accepted } = await runCampaign({ store, kills: 8, seed: 20_260_701 })
-    assert.ok(accepted >= 8 * 5)
+    const { accepted } = await runCampaign({ store, kills: 12, seed: 20_260_701 })
+    assert.ok(accepted >= 12 * 5)
   })
