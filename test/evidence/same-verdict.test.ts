@@ -54,8 +54,6 @@ interface Case {
   damage(copy: Copy): Promise<unknown>
 }
 
-const sha256Of = (...texts: string[]): string => hash('sha256', texts.join('\0'))
-
 const ENTRY = /^logs\/project-0\/entries\/\d+\.json$/
 const cases: Case[] = []
 const add = (title: string, code: BundleFault, says: RegExp, damage: Case['damage'], unsigned?: true): void => {
@@ -540,7 +538,7 @@ function copyAt(folder: string, names: readonly string[], title: string): Copy {
  */
 const SHOWN = '0c3745f2a4ad79fdacf0e751e418f32513da4d1d807a748432e89ff3d9a311f0'
 const script = await readFile('packages/server/src/evidence/verify.sh', 'utf8')
-const shown = sha256Of(script, ...cases.map((one) => `${one.title}\0${one.says}\0${one.damage}`))
+const shown = hash('sha256', [script, ...cases.flatMap(({ title, says, damage }) => [title, says, damage])].join('\0'))
 const byScript = (one: Case): boolean =>
   shown !== SHOWN || process.env.WRIT_TEST_ALL === '1' || cases.indexOf(one) % 3 === 0
 

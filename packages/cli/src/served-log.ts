@@ -120,8 +120,8 @@ export async function verifyWhileKeysChange(
 }
 
 /**
- * The keys that `trusted` leads to by what the log itself says, and the files that say it; `known` are those that were read before. A change that does not follow
- * from the trusted key ends the way: what is signed with a key beyond it does not verify.
+ * The keys that `trusted` leads to by what the log itself says, and the files that say it; `known` are those that were read before.
+ * A change that does not follow from the trusted key ends the way: what is signed with a key beyond it does not verify.
  */
 export async function loadKeyChanges(
   client: Client,
