@@ -7,7 +7,6 @@ import { test } from 'node:test'
 import type { AuditEvent, Batch, InsightCounts, Policy, Submitted, Task, Ticket } from '@writ/api'
 import { appendOne, SYSTEM } from '../../packages/server/src/audit/index.ts'
 import { createTaskRetention } from '../../packages/server/src/kinds/task/index.ts'
-import { announcePayload } from '../../packages/server/src/kinds/task/store-retention.ts'
 import { type Clock, createFakeClock } from '../../packages/server/src/platform/clock.ts'
 import { INSTANCE, inProject, remember, type Tx } from '../../packages/server/src/platform/db/index.ts'
 import { type Backend, backends } from '../backends.ts'
@@ -103,6 +102,7 @@ const retentionOf = (
     countedUntil: other.countedUntil ?? (async () => Number.POSITIVE_INFINITY),
   })
 
+const MARKS = 'select what, sha256 from blob_marks where project_id = ?1'
 const keysOf = (tx: Tx) => tx.sql('select key from idempotency where project_id = ?1', [tx.project])
 
 const total = async (sys: TestSystem) =>
@@ -345,11 +345,16 @@ for (const backend of [sqlite, postgres]) {
       })
       const round = broken.round(by.project)
       await begun
-      const announce = () => inProject(by.project, () => db.write((tx) => announcePayload(tx, blob.sha256, sys.now())))
-      assert.equal(await announce(), false)
+      const isGoing = async () =>
+        (
+          await inProject(by.project, () =>
+            db.read((tx) => tx.sql<{ what: string; sha256: string }>(MARKS, [by.project])),
+          )
+        ).map(({ what, sha256 }) => [what, sha256])
+      assert.deepEqual(await isGoing(), [['going', blob.sha256]])
       breakOff(new Error('the store is away'))
       await assert.rejects(round, /the store is away/)
-      assert.equal(await announce(), false, 'its bytes may be gone')
+      assert.deepEqual(await isGoing(), [['going', blob.sha256]], 'its bytes may be gone')
       // The next round ends it; who waited goes on, and its bytes are there.
       sys.advance(11 * 60_000)
       const task = ended('test.echo', input)

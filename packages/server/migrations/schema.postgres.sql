@@ -343,6 +343,17 @@ CREATE TABLE public.batches (
 
 ALTER TABLE ONLY public.batches FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE public.blob_marks (
+    project_id text NOT NULL,
+    sha256 text NOT NULL,
+    what text NOT NULL,
+    holder text NOT NULL,
+    touched_at bigint NOT NULL,
+    CONSTRAINT blob_marks_what_check CHECK ((what = ANY (ARRAY['coming'::text, 'going'::text])))
+);
+
+ALTER TABLE ONLY public.blob_marks FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE public.comments (
     project_id text NOT NULL,
     id text NOT NULL,
@@ -914,9 +925,7 @@ CREATE TABLE public.task_payloads (
     project_id text NOT NULL,
     sha256 text NOT NULL,
     run_id text NOT NULL,
-    gone_at bigint,
-    removing smallint DEFAULT 0 NOT NULL,
-    CONSTRAINT task_payloads_removing_check CHECK ((removing = ANY (ARRAY[0, 1])))
+    gone_at bigint
 );
 
 ALTER TABLE ONLY public.task_payloads FORCE ROW LEVEL SECURITY;
@@ -1099,6 +1108,9 @@ ALTER TABLE ONLY public.audit_events
 
 ALTER TABLE ONLY public.batches
     ADD CONSTRAINT batches_pkey PRIMARY KEY (project_id, id);
+
+ALTER TABLE ONLY public.blob_marks
+    ADD CONSTRAINT blob_marks_pkey PRIMARY KEY (project_id, sha256, what, holder);
 
 ALTER TABLE ONLY public.comments
     ADD CONSTRAINT comments_pkey PRIMARY KEY (project_id, id);
@@ -1418,6 +1430,9 @@ ALTER TABLE ONLY public.attestations
 ALTER TABLE ONLY public.batches
     ADD CONSTRAINT batches_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
 
+ALTER TABLE ONLY public.blob_marks
+    ADD CONSTRAINT blob_marks_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.projects(id);
+
 ALTER TABLE ONLY public.comments
     ADD CONSTRAINT comments_author_id_fkey FOREIGN KEY (author_id) REFERENCES public.users(id);
 
@@ -1580,6 +1595,8 @@ ALTER TABLE public.audit_events ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.batches ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.blob_marks ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.comments ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.costs ENABLE ROW LEVEL SECURITY;
@@ -1627,6 +1644,8 @@ CREATE POLICY project_fence ON public.audit_appends USING ((project_id = NULLIF(
 CREATE POLICY project_fence ON public.audit_events USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
 CREATE POLICY project_fence ON public.batches USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
+
+CREATE POLICY project_fence ON public.blob_marks USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
 CREATE POLICY project_fence ON public.comments USING ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text))) WITH CHECK ((project_id = NULLIF(current_setting('writ.project'::text, true), ''::text)));
 
@@ -1773,6 +1792,8 @@ GRANT SELECT ON TABLE public.audit_places TO writ_app;
 GRANT SELECT ON TABLE public.audit_places TO writ_sequencer;
 
 GRANT SELECT,INSERT,DELETE ON TABLE public.batches TO writ_app;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.blob_marks TO writ_app;
 
 GRANT SELECT,INSERT ON TABLE public.comments TO writ_app;
 

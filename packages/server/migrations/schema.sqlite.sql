@@ -168,6 +168,15 @@ create table batches (
   primary key (project_id, id)
 ) strict;
 
+create table blob_marks (
+  project_id text not null references projects (id),
+  sha256 text not null,
+  what text not null check (what in ('coming', 'going')),
+  holder text not null,
+  touched_at integer not null,
+  primary key (project_id, sha256, what, holder)
+) strict, without rowid;
+
 create table comments (
   project_id text not null references projects (id),
   id text not null,
@@ -724,7 +733,6 @@ create table task_payloads (
   sha256 text not null,
   run_id text not null,
   gone_at integer,
-  removing integer not null default 0 check (removing in (0, 1)),
   primary key (project_id, sha256, run_id)
 ) strict, without rowid;
 

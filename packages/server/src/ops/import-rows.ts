@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { type Actor, append, listEventsAbout, readLine } from '../audit/index.ts'
 import { createAccount, findUserByName, type Identity, oneTimePassword } from '../identity/index.ts'
-import type { Blobs } from '../platform/blobs/index.ts'
+import { BlobStoreUnavailable, type Blobs, endComing, expectBytes } from '../platform/blobs/index.ts'
 import { INSTANCE, inProject, type Tx } from '../platform/db/index.ts'
 import { jsonOrNull } from '../platform/json.ts'
 import { redactor } from '../platform/redact/index.ts'
@@ -313,11 +313,16 @@ async function takeRun(tx: Tx, on: Importing, places: Places, row: SourceRow, he
   return undefined
 }
 
+const comingOf = (row: SourceRow, sha256: string) => ({ sha256, holder: `import ${row.id}` })
+
 /** The bytes of an artifact in our store, or why they cannot be taken over. They must be those that were recorded. */
 async function storeBytes(on: Importing, row: SourceRow): Promise<{ sha256: string; size: number } | Flaw> {
   const file = await openFile(on.artifacts, row)
   if ('why' in file) return file
-  const stored = await on.blobs.put(on.project.id, file.createReadStream(), { maxBytes: Number.MAX_SAFE_INTEGER })
+  const stored = await on.blobs.put(on.project.id, file.createReadStream(), {
+    maxBytes: Number.MAX_SAFE_INTEGER,
+    coming: ({ sha256 }) => expectBytes(on.identity, on.project.id, comingOf(row, sha256)),
+  })
   return hashFlaw(row, stored.sha256) ?? stored
 }
 
@@ -331,6 +336,8 @@ async function takeArtifact(
 ): Promise<undefined> {
   const run = placeOf(places, 'runs', row.run_id)
   const deleted = row.is_deleted === true
+  if (!(await endComing(tx, comingOf(row, stored.sha256))))
+    throw new BlobStoreUnavailable('the same bytes may have been removed meanwhile')
   await store.insertImported(tx, 'artifacts', {
     ...here,
     run_id: run.id,

@@ -11,7 +11,8 @@ export const namingOf = (db: Database, project: string, sha256: string): Promise
     db.read(async (tx) => {
       const rows = await tx.sql<{ named: number; erased: number }>(
         `select (select count(*) from artifacts where project_id = ?1 and sha256 = ?2 and erased_at is null)
-              + (select count(*) from task_payloads where project_id = ?1 and sha256 = ?2 and removing = 0) as named,
+              + (select count(*) from task_payloads p where p.project_id = ?1 and p.sha256 = ?2 and not exists
+                  (select 1 from blob_marks m where m.project_id = ?1 and m.sha256 = ?2 and m.what = 'going')) as named,
                 (select count(*) from artifacts where project_id = ?1 and sha256 = ?2 and erased_at is not null) as erased`,
         [project, sha256],
       )

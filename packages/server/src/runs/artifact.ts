@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import { type Actor, append } from '../audit/index.ts'
 import { type Caller, personOf } from '../identity/index.ts'
-import type { BlobRef, Blobs } from '../platform/blobs/index.ts'
+import { type BlobRef, type Blobs, removeBytes } from '../platform/blobs/index.ts'
 import type { Clock } from '../platform/clock.ts'
 import { type Database, inProject, type Tx, takeNumbers } from '../platform/db/index.ts'
 import { uuidv7 } from '../platform/ids.ts'
@@ -126,15 +126,16 @@ export async function eraseArtifact(
   return { erased: same.length, runs }
 }
 
-/** Takes erased bytes out of the store, unless the same were uploaded anew meanwhile or may be just now. */
+/** Takes erased bytes out of the store, unless the same were uploaded anew meanwhile or are about to be. */
 export async function removeErasedBytes(
-  on: { db: Database; blobs: Blobs; clock: Clock },
+  on: { db: Database; blobs: Pick<Blobs, 'remove'>; clock: Clock },
   project: string,
 ): Promise<void> {
   await inProject(project, async () => {
-    for (const sha256 of await on.db.read((tx) => store.listBytesToRemove(tx, on.clock.now()))) {
-      await on.blobs.remove(project, sha256)
-      await on.db.write((tx) => store.markBytesGone(tx, sha256, on.clock.now()))
-    }
+    for (const sha256 of await on.db.read(store.listBytesToRemove))
+      await removeBytes(on, project, sha256, {
+        isFree: (tx) => store.areErased(tx, sha256),
+        gone: (tx, now) => store.markBytesGone(tx, sha256, now),
+      })
   })
 }

@@ -395,15 +395,23 @@ export async function markErased(tx: Tx, sha256: string, by: string, now: number
     .execute()
 }
 
-/** Digests whose bytes were erased and may go now; none while an upload is under way, which might bring the same. */
-export async function listBytesToRemove(tx: Tx, now: number): Promise<string[]> {
+/** Digests whose bytes were erased and are still there. */
+export async function listBytesToRemove(tx: Tx): Promise<string[]> {
   const rows = await tx.sql<{ sha256: string }>(
     `select distinct sha256 from artifacts a where project_id = ?1 and erased_at is not null and bytes_gone_at is null
-       and not exists (select 1 from artifacts b where b.project_id = a.project_id and b.sha256 = a.sha256 and b.erased_at is null)
-       and not exists (select 1 from uploads where project_id = ?1 and touched_at > ?2)`,
-    [tx.project, now - UPLOAD_DEAD_MS],
+       and not exists (select 1 from artifacts b where b.project_id = a.project_id and b.sha256 = a.sha256 and b.erased_at is null)`,
+    [tx.project],
   )
   return rows.map((row) => row.sha256)
+}
+
+/** Whether no artifact with these bytes is left that was not erased. */
+export async function areErased(tx: Tx, sha256: string): Promise<boolean> {
+  const rows = await tx.sql(
+    'select 1 as one from artifacts where project_id = ?1 and sha256 = ?2 and erased_at is null limit 1',
+    [tx.project, sha256],
+  )
+  return rows.length === 0
 }
 
 export async function markBytesGone(tx: Tx, sha256: string, now: number): Promise<void> {

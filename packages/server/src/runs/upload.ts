@@ -2,9 +2,18 @@ import type { Artifact } from '@writ/api'
 import { append } from '../audit/index.ts'
 import { type Caller, loadPolicy, personOf } from '../identity/index.ts'
 import { AppError } from '../platform/app-error.ts'
-import { BlobAbandoned, type BlobRef, type Blobs, BlobTooLarge } from '../platform/blobs/index.ts'
+import {
+  BlobAbandoned,
+  type BlobRef,
+  BlobStoreUnavailable,
+  type Blobs,
+  BlobTooLarge,
+  endComing,
+  expectBytes,
+  touchComing,
+} from '../platform/blobs/index.ts'
 import type { Clock } from '../platform/clock.ts'
-import type { Tx } from '../platform/db/index.ts'
+import type { Database, Tx } from '../platform/db/index.ts'
 import { uuidv7 } from '../platform/ids.ts'
 import { createScanner, type Finding, personalKinds } from '../platform/redact/index.ts'
 import type { Queue } from '../queue/index.ts'
@@ -45,14 +54,15 @@ export interface Upload {
  *
  * 1. The upload is announced, so that no check starts while it is under way. Stopped here: the announcement dies after
  *    a minute without a touch.
- * 2. The bytes go to the store, hashed on the way. Stopped here: a blob that nothing names. It stays: an older database that is put back may name it.
+ * 2. The bytes go to the store, hashed on the way; before they are seen there, whoever removes the same is waited for. Stopped here: a
+ *    blob that nothing names. It stays: an older database that is put back may name it.
  * 3. Artifact, evidence, audit event and the coming check are one transaction. Only then is the caller answered.
  *
  * `change` is the caller's write, which also keeps the answer under the Idempotency-Key.
  */
 export async function takeUpload(
   on: {
-    db: { write<T>(work: (tx: Tx) => Promise<T>): Promise<T> }
+    db: Database
     queue: Queue
     blobs: Blobs
     clock: Clock
@@ -70,12 +80,21 @@ export async function takeUpload(
     await store.openUpload(tx, { id, run_id: found.id, now: clock.now() })
     return { run: found, policy: await loadPolicy(tx) }
   })
+  let coming: { sha256: string; holder: string } | undefined
   const touching = setInterval(() => {
-    db.write((tx) => store.touchUpload(tx, id, clock.now())).catch(() => {})
+    db.write(async (tx) => {
+      await store.touchUpload(tx, id, clock.now())
+      if (coming) await touchComing(tx, coming, clock.now())
+    }).catch(() => {})
   }, TOUCH_EVERY_MS)
   try {
-    const { blob, findings } = await storeBytes(on, upload, policy.artifact_scan === 'refuse')
+    const { blob, findings } = await storeBytes(on, upload, policy.artifact_scan === 'refuse', async ({ sha256 }) => {
+      coming = { sha256, holder: id }
+      await expectBytes(on, on.project, coming)
+    })
     return await change(async (tx) => {
+      if (!(await endComing(tx, { sha256: blob.sha256, holder: id })))
+        throw new BlobStoreUnavailable('the same bytes may have been removed meanwhile')
       // The run may have been cancelled or have expired meanwhile; the check cannot have started.
       await runToTakeEvidence(tx, caller, { ...upload, runRef: run.id })
       const artifact = await keep(tx, caller, run, upload, { blob, findings }, clock.now())
@@ -87,6 +106,7 @@ export async function takeUpload(
     await db
       .write(async (tx) => {
         await store.closeUpload(tx, id)
+        if (coming) await endComing(tx, coming)
         if (error instanceof AppError && error.code === 'SECRET_IN_ARTIFACT')
           await recordRefusal(tx, caller, run, upload, error)
         const held = await store.findRun(tx, run.id)
@@ -117,6 +137,7 @@ async function storeBytes(
   on: { blobs: Blobs; settings: UploadSettings; project: string },
   upload: Upload,
   refuse: boolean,
+  coming: (ref: BlobRef) => Promise<void>,
 ): Promise<{ blob: BlobRef; findings: readonly Finding[] }> {
   const scanner = createScanner()
   const looked = async function* () {
@@ -137,6 +158,7 @@ async function storeBytes(
         refused = refuse && secretsIn(findings).length > 0
         return refused || upload.abandoned()
       },
+      coming,
     })
     return { blob, findings }
   } catch (error) {

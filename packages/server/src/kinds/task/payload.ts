@@ -1,5 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises'
-import { BlobStoreUnavailable, type Blobs } from '../../platform/blobs/index.ts'
+import { type Blobs, untilNotGoing } from '../../platform/blobs/index.ts'
 import type { Clock } from '../../platform/clock.ts'
 import { type Database, inProject } from '../../platform/db/index.ts'
 import type { Payloads } from './sealed.ts'
@@ -50,13 +49,9 @@ async function readExact(on: Places, project: string, { text, sha256, sealed }: 
   return JSON.parse(on.payloads.open(project, sealed, sha256!))
 }
 
-/** How long somebody who removes the same bytes just now is waited for, and how often they are looked for. */
-const REMOVAL_MS = 10_000
-const LOOK_MS = 50
-
 /**
  * Stores a JSON text as a blob, under its digest. It is announced before, so that nobody removes the same bytes on behalf of a task that
- * was dropped. Stopped after it and before the row that names it: a blob that nobody names, which retention removes.
+ * was dropped, and whoever is at it is waited for. Stopped after it and before the row that names it: a blob that nobody names, which retention removes.
  * Throws BlobStoreUnavailable.
  */
 export async function keepJson(
@@ -64,12 +59,8 @@ export async function keepJson(
   project: string,
   payload: { readonly bytes: Buffer; readonly sha256: string },
 ): Promise<void> {
-  const announce = () =>
-    inProject(project, () => on.db.write((tx) => announcePayload(tx, payload.sha256, on.clock.now())))
-  for (let waited = 0; !(await announce()); waited += LOOK_MS) {
-    if (waited >= REMOVAL_MS) throw new BlobStoreUnavailable('the same bytes are being removed')
-    await sleep(LOOK_MS)
-  }
+  await inProject(project, () => on.db.write((tx) => announcePayload(tx, payload.sha256, on.clock.now())))
+  await untilNotGoing(on, project, payload.sha256)
   const one = async function* () {
     yield payload.bytes
   }

@@ -2,7 +2,7 @@ import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import type { Policy } from '@writ/api'
 import { appendOne, SYSTEM } from '../../audit/index.ts'
 import { listProjects, loadPolicy } from '../../identity/index.ts'
-import type { Blobs } from '../../platform/blobs/index.ts'
+import { type Blobs, removeBytes } from '../../platform/blobs/index.ts'
 import type { Clock } from '../../platform/clock.ts'
 import { type Database, INSTANCE, inProject, type Tx } from '../../platform/db/index.ts'
 import { holdOn, listLastingHolds } from '../../tickets/index.ts'
@@ -16,8 +16,6 @@ const STRETCH = 1_000
 const SLICE = 200
 /** A payload that no task names is kept so long: whoever stores one that is there already has named it by then. */
 const UNNAMED_MS = 60 * 60_000
-/** Whoever began to remove one and has not ended it by then is gone: no store is waited for so long. */
-const REMOVAL_MS = 10 * 60_000
 const PAYLOADS = 500
 const BATCHES = 500
 /** Idempotency keys are looked through once a day. Those of dispatches stay a day longer than what they are kept for, the others so long. */
@@ -113,16 +111,16 @@ export function createTaskRetention(on: {
   }
 
   async function removePayloads(project: string, stop?: AbortSignal): Promise<void> {
-    for (let more = true; more && !stop?.aborted; ) {
-      const now = clock.now()
-      const before = { unnamed: now - UNNAMED_MS, begun: now - REMOVAL_MS }
-      const removable = await db.read((tx) => store.listRemovable(tx, before, PAYLOADS))
-      for (const sha256 of removable) {
-        if (!(await db.write((tx) => store.beginRemoval(tx, sha256, before, clock.now())))) continue
-        await blobs.remove(project, sha256)
-        await db.write((tx) => store.endRemoval(tx, sha256))
-      }
-      more = removable.length === PAYLOADS
+    const unnamed = clock.now() - UNNAMED_MS
+    for (let after: string | undefined = ''; after !== undefined && !stop?.aborted; ) {
+      const from: string = after
+      const removable = await db.read((tx) => store.listRemovable(tx, unnamed, from, PAYLOADS))
+      for (const sha256 of removable)
+        await removeBytes({ db, blobs, clock }, project, sha256, {
+          isFree: (tx) => store.isRemovable(tx, sha256, unnamed),
+          gone: (tx) => store.forgetPayload(tx, sha256, unnamed),
+        })
+      after = removable.length === PAYLOADS ? removable.at(-1) : undefined
     }
   }
 

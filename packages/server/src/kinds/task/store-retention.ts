@@ -180,64 +180,48 @@ export const unnamePayload = (tx: Tx, { sha256, run }: PayloadRef, now: number):
     now,
   ])
 
-/**
- * That a payload is about to be stored: it is kept for a while though no task names it. False while its bytes are being removed. Rows of
- * it are written first, so that of this and of whoever begins to remove it, one waits for the other.
- */
-export async function announcePayload(tx: Tx, sha256: string, now: number): Promise<boolean> {
-  await tx.sql(
-    'update task_payloads set gone_at = ?3 where project_id = ?1 and sha256 = ?2 and gone_at is not null and removing = 0',
-    [tx.project, sha256, now],
-  )
-  const removing = await tx.sql(
-    'select 1 as one from task_payloads where project_id = ?1 and sha256 = ?2 and removing = 1',
-    [tx.project, sha256],
-  )
-  if (removing.length > 0) return false
+/** That a payload is about to be stored: it is kept for a while though no task names it. */
+export async function announcePayload(tx: Tx, sha256: string, now: number): Promise<void> {
+  await tx.sql('update task_payloads set gone_at = ?3 where project_id = ?1 and sha256 = ?2 and gone_at is not null', [
+    tx.project,
+    sha256,
+    now,
+  ])
   await tx.sql(
     `insert into task_payloads (project_id, sha256, run_id, gone_at) values (?1, ?2, '', ?3) on conflict do nothing`,
     [tx.project, sha256, now],
   )
-  return true
 }
 
-/** Payloads that no task has named since `unnamed`, and those whose removal was begun before `begun` and not ended. */
-export interface Removable {
-  readonly unnamed: number
-  readonly begun: number
-}
+/** That a row says so: nobody has named its payload since then, and no artifact has the same bytes. */
+const REMOVABLE = `p.gone_at < ?2
+  and not exists (select 1 from task_payloads q where q.project_id = ?1 and q.sha256 = p.sha256 and (q.gone_at is null or q.gone_at >= ?2))
+  and not exists (select 1 from artifacts a where a.project_id = ?1 and a.sha256 = p.sha256 and a.bytes_gone_at is null)`
 
-/** That a row says so: nobody names its payload that counts, and nothing else of the project has the same bytes. */
-const REMOVABLE = `(p.removing = 1 and p.gone_at < ?3
-  or p.removing = 0 and p.gone_at < ?2
-    and not exists (select 1 from task_payloads q where q.project_id = ?1 and q.sha256 = p.sha256 and (q.gone_at is null or q.gone_at >= ?2))
-    and not exists (select 1 from artifacts a where a.project_id = ?1 and a.sha256 = p.sha256 and a.bytes_gone_at is null)
-    and not exists (select 1 from uploads u where u.project_id = ?1 and u.touched_at > ?2))`
-
-export async function listRemovable(tx: Tx, { unnamed, begun }: Removable, limit: number): Promise<string[]> {
+/** Payloads that no task has named since then, in the order of their digests, behind one. */
+export async function listRemovable(tx: Tx, unnamed: number, after: string, limit: number): Promise<string[]> {
   const rows = await tx.sql<{ sha256: string }>(
-    `select distinct p.sha256 from task_payloads p where p.project_id = ?1 and p.gone_at is not null and ${REMOVABLE} order by 1 limit ?4`,
-    [tx.project, unnamed, begun, limit],
+    `select distinct p.sha256 from task_payloads p where p.project_id = ?1 and p.gone_at is not null and ${REMOVABLE} and p.sha256 > ?3
+     order by 1 limit ?4`,
+    [tx.project, unnamed, after, limit],
   )
   return rows.map((row) => row.sha256)
 }
 
-/** Begins to remove a payload; false if somebody names it again. */
-export async function beginRemoval(
-  tx: Tx,
-  sha256: string,
-  { unnamed, begun }: Removable,
-  now: number,
-): Promise<boolean> {
+/** Whether a payload is still one of them. */
+export async function isRemovable(tx: Tx, sha256: string, unnamed: number): Promise<boolean> {
   const rows = await tx.sql(
-    `update task_payloads as p set removing = 1, gone_at = ?5
-     where p.project_id = ?1 and p.sha256 = ?4 and p.gone_at is not null and ${REMOVABLE} returning sha256`,
-    [tx.project, unnamed, begun, sha256, now],
+    `select 1 as one from task_payloads p where p.project_id = ?1 and p.sha256 = ?3 and p.gone_at is not null and ${REMOVABLE} limit 1`,
+    [tx.project, unnamed, sha256],
   )
   return rows.length > 0
 }
 
-/** After its bytes are gone. */
-export async function endRemoval(tx: Tx, sha256: string): Promise<void> {
-  await tx.sql('delete from task_payloads where project_id = ?1 and sha256 = ?2 and removing = 1', [tx.project, sha256])
+/** After its bytes are gone. Who has announced it meanwhile waits to store it. */
+export async function forgetPayload(tx: Tx, sha256: string, unnamed: number): Promise<void> {
+  await tx.sql('delete from task_payloads where project_id = ?1 and sha256 = ?2 and gone_at < ?3', [
+    tx.project,
+    sha256,
+    unnamed,
+  ])
 }

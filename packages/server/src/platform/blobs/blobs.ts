@@ -20,6 +20,10 @@ export type PutOptions = {
    * (an upload whose client has gone, a part that the parser cut short). The put then fails with BlobAbandoned.
    */
   abandoned?: () => boolean
+  /**
+   * Awaited once, when the bytes are known and before the blob becomes visible. What it throws passes through, and nothing is left behind.
+   */
+  coming?: (ref: BlobRef) => Promise<void>
 }
 
 /** A byte range as HTTP counts: `end` is included. Left out: from the first byte, to the last. */

@@ -166,6 +166,29 @@ export function exerciseBlobs(name: string, open: () => Promise<Exercise>, skip:
     assert.deepEqual(await leftovers(), [])
   })
 
+  blobTest('whoever waits for the digest hears it before the blob is there, and may refuse it', async (on) => {
+    const { blobs, leftovers } = on
+    const refusal = new Error('not now')
+    for (const size of [100, 10_000_000]) {
+      let seen: unknown
+      const put = (refuse: boolean) =>
+        blobs.put(A, cut(pattern(size), 50_000), {
+          ...ROOMY,
+          async coming(ref) {
+            seen = [ref, await blobs.stat(A, ref.sha256)]
+            if (refuse) throw refusal
+          },
+        })
+      await assert.rejects(put(true), (error) => error === refusal)
+      assert.deepEqual(await listed(blobs, A), [])
+      assert.deepEqual(await leftovers(), [])
+      const ref = await put(false)
+      assert.deepEqual(seen, [ref, undefined])
+      assert.deepEqual(await listed(blobs, A), [ref])
+      await blobs.remove(A, ref.sha256)
+    }
+  })
+
   blobTest('a signal ends a put whose source has gone silent', async ({ blobs, leftovers }) => {
     for (const size of [100, 10_000_000]) {
       const stop = new AbortController()

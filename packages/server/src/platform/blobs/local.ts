@@ -79,6 +79,7 @@ export async function openLocalBlobs(settings: LocalSettings): Promise<Blobs> {
         await file.close()
       }
       const ref = intake.ref()
+      await options.coming?.(ref)
       await system(publish(project, ref, temporary))
       return ref
     } finally {

@@ -95,13 +95,18 @@ export async function openS3Blobs(settings: S3Settings): Promise<Blobs> {
         const next = await chunks.next()
         if (next.done) {
           const ref = intake.ref()
+          await options.coming?.(ref)
           await system(putSmall(keyOf(project, ref.sha256), Buffer.concat(head), ref))
           return ref
         }
         head.push(next.value)
         bytes += next.value.length
       }
-      return await putLarge(project, head, chunks, partBytes, intake.ref)
+      return await putLarge(project, head, chunks, partBytes, async () => {
+        const ref = intake.ref()
+        await options.coming?.(ref)
+        return ref
+      })
     } finally {
       // Not awaited: after a failure of the store the source may still be silent, and it answers only when it speaks.
       chunks.return?.().catch(() => {})
@@ -124,7 +129,7 @@ export async function openS3Blobs(settings: S3Settings): Promise<Blobs> {
     head: Uint8Array[],
     rest: AsyncIterator<Uint8Array>,
     partSize: number,
-    measured: () => BlobRef,
+    measured: () => Promise<BlobRef>,
   ): Promise<BlobRef> {
     const temporary = temporaryKey()
     let failure: { error: unknown } | undefined
@@ -151,7 +156,7 @@ export async function openS3Blobs(settings: S3Settings): Promise<Blobs> {
         if (upload.uploadId !== undefined) await abort(temporary, upload.uploadId)
         throw failure ? failure.error : unavailable(error)
       }
-      const ref = measured()
+      const ref = await measured()
       const Key = keyOf(project, ref.sha256)
       await system(holds(Key, ref).then((there) => (there ? undefined : copy(temporary, Key, ref.size))))
       return ref

@@ -627,7 +627,14 @@ export interface TaskPayloadsTable {
   sha256: string
   run_id: string
   gone_at: number | null
-  removing: number
+}
+
+export interface BlobMarksTable {
+  project_id: string
+  sha256: string
+  what: 'coming' | 'going'
+  holder: string
+  touched_at: number
 }
 
 export interface DisabledHandlersTable {
@@ -801,6 +808,7 @@ export interface Tables {
   concurrency_keys: ConcurrencyKeysTable
   batches: BatchesTable
   task_payloads: TaskPayloadsTable
+  blob_marks: BlobMarksTable
   http_handlers: HttpHandlersTable
   disabled_handlers: DisabledHandlersTable
   queue_copy: QueueCopyTable
@@ -847,6 +855,7 @@ export const tenantTables: ReadonlySet<string> = new Set([
   'dependencies',
   'batches',
   'task_payloads',
+  'blob_marks',
   'http_handlers',
   'schedules',
   'schedule_fires',
