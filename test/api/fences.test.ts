@@ -3,6 +3,8 @@ import path from 'node:path'
 import { test } from 'node:test'
 import type { Project } from '@writ/api'
 import pg from 'pg'
+import { expectBytes } from '../../packages/server/src/platform/blobs/index.ts'
+import { systemClock } from '../../packages/server/src/platform/clock.ts'
 import { type Database, inProject, tenantTables } from '../../packages/server/src/platform/db/index.ts'
 import { attachDatabase } from '../../packages/server/src/platform/db/open.ts'
 import { backends } from '../backends.ts'
@@ -56,6 +58,10 @@ async function fill(system: TestSystem, slug: string) {
   )
   const uploaded = await system.employee.upload(run.id!, 'a.txt', 'evidence', {}, plain)
   assert.equal(uploaded.status, 200)
+  // As of an upload that goes on.
+  const { id } = (await system.admin.get<Project[]>('/projects')).body.find((one) => one.slug === slug)!
+  const { db } = system.app
+  await expectBytes({ db, clock: systemClock }, id, { sha256: uploaded.body.artifact.sha256_hash, holder: 'upload' })
   const token = await made(system.employee.post('/tokens', { name: 't' }, plain))
   const [event] = (await system.admin.get<{ id: string }[]>('/audit/events?event_type=asset.created', plain)).body
   await made(system.admin.post(`/payloads/${event!.id}/erase`, { ground: 'request 17' }, plain))

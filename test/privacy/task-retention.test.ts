@@ -103,6 +103,7 @@ const retentionOf = (
   })
 
 const MARKS = 'select what, sha256 from blob_marks where project_id = ?1'
+const ANNOUNCED = `select 1 as one from task_payloads where project_id = ?1 and run_id = '' and gone_at = ?2`
 const keysOf = (tx: Tx) => tx.sql('select key from idempotency where project_id = ?1', [tx.project])
 
 const total = async (sys: TestSystem) =>
@@ -337,27 +338,36 @@ for (const backend of [sqlite, postgres]) {
       const { db } = sys.app
       const { promise: begun, resolve: begin } = Promise.withResolvers<void>()
       const { promise: removed, reject: breakOff } = Promise.withResolvers<boolean>()
-      const broken = retentionOf(sys, {
-        remove: () => {
-          begin()
-          return removed
-        },
-      })
-      const round = broken.round(by.project)
-      await begun
-      const isGoing = async () =>
+      const marks = async () =>
         (
           await inProject(by.project, () =>
             db.read((tx) => tx.sql<{ what: string; sha256: string }>(MARKS, [by.project])),
           )
         ).map(({ what, sha256 }) => [what, sha256])
-      assert.deepEqual(await isGoing(), [['going', blob.sha256]])
+      const broken = retentionOf(sys, { remove: () => removed })
+      const refused = broken.round(by.project)
       breakOff(new Error('the store is away'))
-      await assert.rejects(round, /the store is away/)
-      assert.deepEqual(await isGoing(), [['going', blob.sha256]], 'its bytes may be gone')
-      // The next round ends it; who waited goes on, and its bytes are there.
-      sys.advance(11 * 60_000)
+      await assert.rejects(refused, /the store is away/)
+      assert.deepEqual(await marks(), [], 'the next round tries again')
+      // One that never ends, as when its process is gone.
+      const stopped = retentionOf(sys, {
+        remove: () => {
+          begin()
+          return new Promise(() => {})
+        },
+      })
+      void stopped.round(by.project)
+      await begun
+      assert.deepEqual(await marks(), [['going', blob.sha256]])
       const task = ended('test.echo', input)
+      await until('it is announced', async () => {
+        const rows = await inProject(by.project, () => db.read((tx) => tx.sql(ANNOUNCED, [by.project, sys.now()])))
+        return rows.length > 0
+      })
+      await sys.app.retention.round(by.project)
+      assert.deepEqual(await marks(), [['going', blob.sha256]], 'its bytes may be gone')
+      // Ten minutes later nobody takes it for alive; who waited goes on, and its bytes are there.
+      sys.advance(11 * 60_000)
       await sys.app.retention.round(by.project)
       assert.equal((await task).state, 'completed')
       assert.ok(blob.isThere())

@@ -1,8 +1,7 @@
-import { setImmediate as turn } from 'node:timers/promises'
 import type { AuditEventType } from '@writ/api'
 import type { Selectable } from 'kysely'
 import { sql } from 'kysely'
-import { countOf, inList, inOrderOf, type ListPart, type Tx } from '../platform/db/index.ts'
+import { countOf, inList, inOrderOf, inStretches, type ListPart, type Stretch, type Tx } from '../platform/db/index.ts'
 import type { AuditEventsTable, LogsTable } from '../platform/db/tables.ts'
 import { firstIdAt, timeOfId } from '../platform/ids.ts'
 import type { DayEvent } from './day-file.ts'
@@ -405,16 +404,6 @@ export async function countEvents(tx: Tx, filter: EventFilter): Promise<number> 
   return count
 }
 
-/** Part of the log by ids, whose order is that in which they were made: `from` is in it, `above` and `below` are not. */
-interface Stretch {
-  readonly from?: string | undefined
-  readonly above?: string | undefined
-  readonly below?: string | undefined
-}
-
-/** Events that are looked through in one statement: some 15 ms. */
-const STRETCH = 10_000
-
 /**
  * What no index answers alone is looked for in all events. On SQLite that is done in the thread that answers everybody: two seconds of a
  * million events, in which nobody else would be heard.
@@ -437,27 +426,11 @@ const numberOf = (resource: string | number): number | undefined =>
 const firstOf = ({ since }: EventFilter): string | undefined => (since === undefined ? undefined : firstIdAt(since))
 
 /** A part of the log in stretches, between which others are heard. */
-async function* stretches(tx: Tx, order: 'asc' | 'desc', whole: Stretch): AsyncGenerator<Stretch> {
-  for (let rest = whole; ; await turn()) {
-    const edge = await filtered(tx, {}, rest)
-      .select('audit_events.id')
-      .orderBy('audit_events.id', order)
-      // The first of the next, or the last of this one.
-      .offset(order === 'asc' ? STRETCH : STRETCH - 1)
-      .limit(1)
-      .executeTakeFirst()
-    if (edge === undefined) return yield rest
-    const [stretch, left] =
-      order === 'asc'
-        ? [{ ...rest, below: edge.id }, { from: edge.id }]
-        : [
-            { ...rest, from: edge.id },
-            { ...rest, below: edge.id },
-          ]
-    yield stretch
-    rest = left
-  }
-}
+const stretches = (tx: Tx, order: 'asc' | 'desc', whole: Stretch): AsyncGenerator<Stretch> =>
+  inStretches(whole, order, async (part, before) => {
+    const ids = filtered(tx, {}, part).select('audit_events.id').orderBy('audit_events.id', order)
+    return (await ids.offset(before).limit(1).executeTakeFirst())?.id
+  })
 
 /** With their places in the log, and what was erased by which event. */
 const withPlaces = (tx: Tx, filter: EventFilter, stretch: Stretch) =>

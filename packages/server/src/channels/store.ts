@@ -1,4 +1,3 @@
-import { setImmediate as turn } from 'node:timers/promises'
 import type { DeliveryState } from '@writ/api'
 import { type Selectable, sql, type Updateable } from 'kysely'
 import type { Position } from '../audit/index.ts'
@@ -8,7 +7,9 @@ import {
   forChange,
   forUpdate,
   inList,
+  inStretches,
   type ListPart,
+  type Stretch,
   skipLocked,
   type Tx,
 } from '../platform/db/index.ts'
@@ -293,15 +294,6 @@ export interface DeliveryFilter {
 const NOT_SENT_AGAIN = sql<boolean>`not exists (select 1 from deliveries as again
   where again.project_id = deliveries.project_id and again.replay_of = deliveries.id)`
 
-/** Part of a webhook's deliveries by their ids, whose order is that in which they were made: `from` is in it, `below` is not. */
-interface Stretch {
-  readonly from?: string | undefined
-  readonly below?: string | undefined
-}
-
-/** Deliveries that are looked through in one statement: some 15 ms. */
-const STRETCH = 10_000
-
 /** What an index finds of a webhook's deliveries: all, or those in one state of the few. */
 const indexed = (tx: Tx, f: DeliveryFilter, { from, below }: Stretch) =>
   tx.db
@@ -324,32 +316,13 @@ const filtered = (tx: Tx, f: DeliveryFilter, stretch: Stretch) =>
  * The deliveries in which a filter looks, in stretches. On SQLite that is done in the thread that answers everybody: others are heard between
  * them. No delivery of a time has a sooner id: a clock that is set back makes ids later than it.
  */
-async function* stretches(
-  tx: Tx,
-  filter: DeliveryFilter,
-  order: 'asc' | 'desc',
-  below?: string,
-): AsyncGenerator<Stretch> {
+function stretches(tx: Tx, filter: DeliveryFilter, order: 'asc' | 'desc', below?: string): AsyncGenerator<Stretch> {
   const from = filter.since === undefined ? undefined : firstIdAt(filter.since)
-  for (let rest: Stretch = { from, below }; ; await turn()) {
-    const edge =
-      tx.dialect === 'postgres' || filter.ids !== undefined
-        ? undefined
-        : await indexed(tx, filter, rest)
-            .select('id')
-            .orderBy('id', order)
-            // The first of the next, or the last of this one.
-            .offset(order === 'asc' ? STRETCH : STRETCH - 1)
-            .limit(1)
-            .executeTakeFirst()
-    if (edge === undefined) return yield rest
-    const [newer, older] = [
-      { ...rest, from: edge.id },
-      { ...rest, below: edge.id },
-    ]
-    yield order === 'asc' ? older : newer
-    rest = order === 'asc' ? newer : older
-  }
+  return inStretches({ from, below }, order, async (part, before) => {
+    if (tx.dialect === 'postgres' || filter.ids !== undefined) return undefined
+    const ids = indexed(tx, filter, part).select('id').orderBy('id', order)
+    return (await ids.offset(before).limit(1).executeTakeFirst())?.id
+  })
 }
 
 const countIn = (tx: Tx, filter: DeliveryFilter, stretch: Stretch): Promise<number> =>

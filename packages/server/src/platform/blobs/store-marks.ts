@@ -22,8 +22,6 @@ export interface Coming {
 const COMING_MS = 60_000
 /** Longer than any store is asked to remove one blob. */
 const GOING_MS = 10 * 60_000
-/** Before what the store did not do is asked of it again. */
-const AGAIN_MS = 30_000
 /** How long somebody who removes the same bytes just now is waited for, and how often they are looked for. */
 const PATIENCE_MS = 10_000
 const LOOK_MS = 50
@@ -89,7 +87,7 @@ export async function endComing(tx: Tx, { sha256, holder }: Coming): Promise<boo
 /**
  * Removes bytes that are of no use any more. Answers false, and they stay, if they are needed after all, or if another process is at it.
  * Stopped after their removal: whoever finds them in the same state ten minutes later ends it.
- * @throws BlobStoreUnavailable; the mark stays then, because the store may have removed them, and they can be removed again soon
+ * @throws BlobStoreUnavailable; whether they are there nobody knows then, and whoever brings the same looks
  */
 export async function removeBytes(
   on: On & { readonly blobs: Pick<Blobs, 'remove'> },
@@ -123,7 +121,7 @@ export async function removeBytes(
     })
     if (!isFree) return false
     await on.blobs.remove(project, sha256).catch(async (error: unknown) => {
-      await db.write((tx) => tryAgainSoon(tx, sha256, clock.now())).catch(() => {}) // in ten minutes, then
+      await db.write(endGoing).catch(() => {}) // believed for ten minutes, then
       throw error
     })
     await db.write(async (tx) => {
@@ -133,13 +131,6 @@ export async function removeBytes(
     return true
   })
 }
-
-const tryAgainSoon = (tx: Tx, sha256: string, now: number): Promise<unknown> =>
-  tx.sql(`update blob_marks set touched_at = ?3 where project_id = ?1 and sha256 = ?2 and what = 'going'`, [
-    tx.project,
-    sha256,
-    now - GOING_MS + AGAIN_MS,
-  ])
 
 /** False while another process is at it. One that was stopped is taken over from; a clock that was set back hides none of them. */
 async function beginGoing(tx: Tx, sha256: string, now: number): Promise<boolean> {
