@@ -24,7 +24,7 @@ async function openCounted(max: number, more: pg.PoolConfig = {}) {
     override connect(told?: (error: Error) => void): Promise<never> | undefined {
       seen.opened++
       seen.atOnce = Math.max(seen.atOnce, ++opening)
-      super.connect((error) => {
+      super.connect((error: Error) => {
         opening--
         told?.(error)
       })
