@@ -203,6 +203,16 @@ for (const name of ['tlog', 'api']) {
   })
 }
 
+test('client and command line load no schemas, which are two thirds of what a command would load', () => {
+  const clients = ['sdk', 'cli'].flatMap((name) => sourcesOf('**/*.ts', `packages/${name}/src`))
+  assert.ok(clients.length > 70)
+  const loading = /\b(?:import|export)\s+(?!type\b)[^'"();]*?'(@writ\/api|typebox(?:\/[^']+)?)'/g
+  const faults = clients.flatMap(({ file, text }) =>
+    [...codeOf(text).matchAll(loading)].map((match) => `${file} loads ${match[1]}`),
+  )
+  assert.deepEqual(faults, [])
+})
+
 const pages = sourcesOf('**/*.{ts,tsx}', 'packages/console/src')
 
 test('the console knows the server by its API only, and runs in a browser', () => {

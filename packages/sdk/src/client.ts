@@ -1,4 +1,5 @@
-import { type Route, routes } from '@writ/api'
+import type { Route } from '@writ/api'
+import { routes } from '@writ/api/routes'
 import type { Answer, Client } from './calls.ts'
 import { downloadOf } from './download.ts'
 import { ConnectionLost, refusalOf, WritError } from './errors.ts'

@@ -1,4 +1,5 @@
-import { type ErrorCode, errors, type Problem } from '@writ/api'
+import type { ErrorCode, Problem } from '@writ/api'
+import { errors } from '@writ/api/errors'
 
 /** A field that the server refused, as in `errors[]` of the problem. */
 export type FieldProblem = NonNullable<Problem['errors']>[number]

@@ -1,4 +1,5 @@
-import { type ErrorCode, errors, retryable, type SelfCheckReport, type VerifyReport } from '@writ/api'
+import type { ErrorCode, SelfCheckReport, VerifyReport } from '@writ/api'
+import { errors, retryable } from '@writ/api/errors'
 import { ConnectionLost, refusalOf, WritError } from './errors.ts'
 import { blocksOf, createSilence } from './watch.ts'
 

@@ -54,7 +54,7 @@ async function prove(app: App, paths: string[], options: ProofOptions): Promise<
   const files = await openEvidence(evidenceOf(paths, options.before, options.after))
   const script = options.rules ? `rules.${options.rules}` : options.script
   const scriptParams: unknown = options.params
-    ? yamlOf(options.params, await readGiven(options.params, { advice: 'Give parameters as YAML or JSON.' }))
+    ? await yamlOf(options.params, await readGiven(options.params, { advice: 'Give parameters as YAML or JSON.' }))
     : undefined
   const expect = options.expect ? await expectationOf(files) : undefined
   const client = await app.client()

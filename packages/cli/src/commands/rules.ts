@@ -120,7 +120,7 @@ async function loadRuleSet(
   file: string,
   nameFlag?: string,
 ): Promise<{ name: string; definition: Record<string, unknown> }> {
-  const value = yamlOf(file, await readGiven(file, { advice: '"writ rules --help" shows a rule set.' }))
+  const value = await yamlOf(file, await readGiven(file, { advice: '"writ rules --help" shows a rule set.' }))
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw usage(`${file} holds no rule set`, '"writ rules --help" shows one.')
   }

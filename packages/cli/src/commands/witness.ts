@@ -2,7 +2,6 @@ import { type Command, InvalidArgumentError } from 'commander'
 import type { App } from '../app.ts'
 import { usage } from '../failure.ts'
 import { counted, safeText } from '../text.ts'
-import { serveWitness } from '../witness/serve-witness.ts'
 import { addWitnessedLog, createWitness, openWitness } from '../witness/witness-folder.ts'
 
 export function addWitnessCommands(program: Command, app: App): void {
@@ -56,6 +55,8 @@ Examples:
     .option('--port <port>', 'port to listen on; 0 takes a free one', '7380')
     .action(async (o: { dir: string; host: string; port: string }) => {
       if (!/^\d{1,5}$/.test(o.port) || Number(o.port) > 65_535) throw usage(`"${o.port}" is not a port`)
+      // Of all commands it alone needs a server, with which Node loads its client too.
+      const { serveWitness } = await import('../witness/serve-witness.ts')
       const folder = await openWitness(o.dir)
       const { stdout } = app.terminal
       // From here on: whoever reads that it is ready may ask it to stop at once.

@@ -2,6 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import type { Hints, Leadership } from './database.ts'
+import { askOnce } from './postgres-batch.ts'
+import type { Pool } from './postgres-pool.ts'
 import { alive, types } from './postgres-wire.ts'
 
 /** The connection of a leader is asked every two seconds, and is nobody's any more after so long without. */
@@ -30,11 +32,17 @@ export async function lead(url: string, name: string, signal: AbortSignal, besid
     client.on('end', () => lost.abort(new Error('connection ended')))
     try {
       await client.connect()
-      const { rows } = await client.query<{ ok: boolean }>(
-        'select pg_try_advisory_lock(hashtext($1), hashtext(current_database())) as ok',
-        [`writ.${name}`],
-      )
-      if (rows[0]!.ok) {
+      // Beside another leader on the same connection: a new one each second is a process of PostgreSQL each second.
+      for (;;) {
+        const { rows } = await client.query<{ ok: boolean }>(
+          'select pg_try_advisory_lock(hashtext($1), hashtext(current_database())) as ok',
+          [`writ.${name}`],
+        )
+        if (!rows[0]!.ok) {
+          beside?.()
+          await sleep(1_000, undefined, { signal })
+          continue
+        }
         const beat = setInterval(() => client.query('select 1').catch((error) => lost.abort(error)), 2_000)
         beat.unref()
         lost.signal.addEventListener('abort', () => clearInterval(beat))
@@ -51,9 +59,8 @@ export async function lead(url: string, name: string, signal: AbortSignal, besid
           },
         }
       }
-      beside?.()
     } catch {
-      // The database is away; ask again.
+      // The database is away, and is asked again; or this process stops.
     }
     await client.end().catch(() => {})
     await sleep(1_000, undefined, { signal }).catch(() => {})
@@ -61,7 +68,7 @@ export async function lead(url: string, name: string, signal: AbortSignal, besid
 }
 
 /** LISTEN on a connection of its own, opened again when it breaks. What is said meanwhile is lost, as hints may be. */
-export function hear(url: string, pool: pg.Pool, channel: string, heard: (text: string) => void): Hints {
+export function hear(url: string, pool: Pool, channel: string, heard: (text: string) => void): Hints {
   if (!/^[a-z_]+$/.test(channel)) throw new Error('a channel is a plain word')
   const ended = new AbortController()
   const listen = async () => {
@@ -93,11 +100,22 @@ export function hear(url: string, pool: pg.Pool, channel: string, heard: (text: 
   const listening = listen()
   return {
     say: (text) => {
-      pool.query('select pg_notify($1, $2)', [channel, text]).catch(() => {})
+      notify(pool, channel, text).catch(() => {})
     },
     async close() {
       ended.abort()
       await listening
     },
+  }
+}
+
+async function notify(pool: Pool, channel: string, text: string): Promise<void> {
+  const client = await pool.connect()
+  try {
+    await askOnce(client, 'select pg_notify($1, $2)', [channel, text])
+    client.release()
+  } catch (error) {
+    client.release(true)
+    throw error
   }
 }

@@ -1,9 +1,10 @@
 import pg from 'pg'
 import { createAftermath } from './aftermath.ts'
 import { createBehind } from './behind.ts'
-import { type Database, DatabaseUnavailable, type Param, type Tx } from './database.ts'
+import type { Database, Param, Tx } from './database.ts'
 import { createGroupCommit, unit } from './group-commit.ts'
-import { ask, askOnce, mindPatience, statementOf } from './postgres-batch.ts'
+import { ask, askOnce, statementOf } from './postgres-batch.ts'
+import { createPool, type Pool } from './postgres-pool.ts'
 import type { ColumnTypes } from './postgres-rows.ts'
 import { hear, lead } from './postgres-sessions.ts'
 import { begin, COMMIT, groupTransaction, ROLLBACK, txOn } from './postgres-tx.ts'
@@ -26,8 +27,8 @@ const SILENT_MS = 15_000
  * begins by naming its project: row-level security shows no row otherwise.
  */
 export async function openPostgres(url: string, options: { poolSize?: number } = {}): Promise<Database> {
-  const poolFor = (role: string, max: number) => {
-    const pool = new pg.Pool({
+  const poolFor = (role: string, max: number) =>
+    createPool({
       ...alive,
       query_timeout: ANSWER_MS,
       idle_in_transaction_session_timeout: SILENT_MS,
@@ -41,28 +42,19 @@ export async function openPostgres(url: string, options: { poolSize?: number } =
       idleTimeoutMillis: 60_000,
       connectionTimeoutMillis: 5_000,
     })
-    // A broken idle connection is replaced at the next use; without a listener it would end the process.
-    pool.on('error', () => {})
-    // The same for one that is in use: its query rejects with the reason, and whoever asked answers for it.
-    pool.on('connect', (client) => {
-      client.on('error', () => {})
-      mindPatience(client)
-    })
-    return pool
-  }
   const pool = poolFor('writ_app', options.poolSize ?? 10)
   const sequencers = poolFor('writ_sequencer', 2)
   const columns = await loadColumnTypes(pool)
   const notes = await inspectRole(pool)
 
   async function inTransaction<T>(
-    from: pg.Pool,
+    from: Pool,
     how: string,
     project: string,
     work: (tx: Tx) => Promise<T>,
     fenced: boolean,
   ): Promise<T> {
-    const client = await connect(from)
+    const client = await from.connect()
     const after = createAftermath()
     const behind = createBehind()
     let broken: Error | undefined
@@ -90,7 +82,7 @@ export async function openPostgres(url: string, options: { poolSize?: number } =
     // As long as the counters of a project are locked, nothing else of it is accepted.
     maxWeight: 4_000,
     apart: true,
-    open: async (project) => groupTransaction(await connect(pool), project, columns),
+    open: async (project) => groupTransaction(await pool.connect(), project, columns),
   })
 
   return {
@@ -99,7 +91,7 @@ export async function openPostgres(url: string, options: { poolSize?: number } =
     read: async (work) =>
       inTransaction(pool, 'begin isolation level repeatable read read only', projectInContext(), work, true),
     async lookup<Row>(text: string, params: readonly (Param | readonly Param[])[]) {
-      const client = await connect(pool)
+      const client = await pool.connect()
       let broken: Error | undefined
       try {
         return (await ask(client, statementOf(text), params)).rows as Row[]
@@ -117,7 +109,7 @@ export async function openPostgres(url: string, options: { poolSize?: number } =
     hints: (channel, heard) => hear(url, pool, channel, heard),
     lost: new Promise(() => {}),
     async ping() {
-      const client = await connect(pool)
+      const client = await pool.connect()
       try {
         await askOnce(client, 'select 1')
         client.release()
@@ -127,7 +119,7 @@ export async function openPostgres(url: string, options: { poolSize?: number } =
       }
     },
     async prepareMonths(now) {
-      const client = await connect(pool)
+      const client = await pool.connect()
       try {
         await askOnce(client, 'select writ_make_partitions(to_timestamp($1 / 1000.0), 3)', [now])
       } finally {
@@ -141,16 +133,8 @@ export async function openPostgres(url: string, options: { poolSize?: number } =
   }
 }
 
-async function connect(pool: pg.Pool): Promise<pg.PoolClient> {
-  try {
-    return await pool.connect()
-  } catch (error) {
-    throw new DatabaseUnavailable(error)
-  }
-}
-
-async function loadColumnTypes(pool: pg.Pool): Promise<ColumnTypes> {
-  const client = await connect(pool)
+async function loadColumnTypes(pool: Pool): Promise<ColumnTypes> {
+  const client = await pool.connect()
   try {
     const { rows } = await askOnce<{ table_name: string; column_name: string; udt_name: string }>(
       client,
@@ -171,8 +155,8 @@ async function loadColumnTypes(pool: pg.Pool): Promise<ColumnTypes> {
   }
 }
 
-async function inspectRole(pool: pg.Pool): Promise<string[]> {
-  const client = await connect(pool)
+async function inspectRole(pool: Pool): Promise<string[]> {
+  const client = await pool.connect()
   try {
     const { rows } = await askOnce<{ login: string; strong: boolean; owner: boolean }>(
       client,
