@@ -337,17 +337,14 @@ for (const backend of [sqlite, postgres]) {
       sys.advance(2 * 3_600_000)
       const { db } = sys.app
       const { promise: begun, resolve: begin } = Promise.withResolvers<void>()
-      const { promise: removed, reject: breakOff } = Promise.withResolvers<boolean>()
       const marks = async () =>
         (
           await inProject(by.project, () =>
             db.read((tx) => tx.sql<{ what: string; sha256: string }>(MARKS, [by.project])),
           )
         ).map(({ what, sha256 }) => [what, sha256])
-      const broken = retentionOf(sys, { remove: () => removed })
-      const refused = broken.round(by.project)
-      breakOff(new Error('the store is away'))
-      await assert.rejects(refused, /the store is away/)
+      const broken = retentionOf(sys, { remove: async () => Promise.reject(new Error('the store is away')) })
+      await assert.rejects(broken.round(by.project), /the store is away/)
       assert.deepEqual(await marks(), [], 'the next round tries again')
       // One that never ends, as when its process is gone.
       const stopped = retentionOf(sys, {
