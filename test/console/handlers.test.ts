@@ -17,8 +17,7 @@ test('a handler over HTTP is added, switched and removed; a key is paused and go
   const { admin } = system
   await using tab = await openTab(system)
   const { page } = tab
-  await tab.open('default/handlers')
-  await tab.signIn(admin)
+  await tab.openAs(admin, 'default/handlers')
   await page.getByRole('button', { name: 'New HTTP handler' }).click()
   const dialog = page.getByRole('dialog')
   await dialog.getByLabel('Name', { exact: true }).fill('vlan.add')
@@ -48,7 +47,7 @@ test('a handler over HTTP is added, switched and removed; a key is paused and go
   await row.waitFor({ state: 'detached' })
 
   const task = await admin.post<Submitted>('/tasks', { handler: 'test.keyed', concurrency_key: 'sw1' })
-  await tab.open('default/queues')
+  await tab.go('default/queues')
   const key = page.locator('tr', { hasText: 'sw1' })
   await key.waitFor()
   await page.getByRole('button', { name: 'Pause …: sw1' }).click()
@@ -70,14 +69,14 @@ test('a handler over HTTP is added, switched and removed; a key is paused and go
   await page.getByRole('button', { name: 'Language' }).click()
   await page.getByRole('menuitem', { name: '简体中文' }).click()
   await page.getByRole('link', { name: '工单', exact: true }).waitFor()
-  await tab.open('default/handlers')
+  await tab.go('default/handlers')
   await page.locator('tr', { hasText: 'demo_script' }).getByText('等待三秒，然后问候').waitFor()
-  await tab.open('default/tasks/new?handler=demo_script')
+  await tab.go('default/tasks/new?handler=demo_script')
   await page.getByText('问候谁；省略时为“Stranger”').waitFor()
   assert.deepEqual(tab.broken, [])
   const faults = await lookAt(system, [['queues-keys', 'queues', 'tbody tr']], {
-    after: async ({ page, open }, look) => {
-      await open('default/handlers')
+    after: async ({ page, go }, look) => {
+      await go('default/handlers')
       await page.getByRole('button', { name: /New HTTP handler|新建 HTTP 处理器/ }).click()
       await page.getByRole('dialog').locator('input[name=url]').waitFor()
       await look('handler-new')
@@ -96,8 +95,7 @@ test('a handler of a worker is seen and switched, and a device shows the tasks t
     (await admin.get<HandlerInfo[]>('/handlers')).body.find(({ name }) => name === 'team.greet')!
   await using tab = await openTab(system)
   const { page } = tab
-  await tab.open('default/handlers')
-  await tab.signIn(admin)
+  await tab.openAs(admin, 'default/handlers')
   const row = page.locator('tr', { hasText: 'team.greet' })
   await row.locator('.state-active').waitFor()
   await row.getByText('Worker', { exact: true }).waitFor()
@@ -121,7 +119,7 @@ test('a handler of a worker is seen and switched, and a device shows the tasks t
   const named = await admin.post<Submitted>('/tasks', { handler: 'demo_script', input: { name: 'SW-CORE-009' } })
   assert.equal(named.status, 201, JSON.stringify(named.body))
   await admin.post('/tasks', { handler: 'system.ping' })
-  await tab.open('default/assets/1')
+  await tab.go('default/assets/1')
   const tasks = page.locator('.section', { hasText: 'Tasks that name it' })
   await tasks.getByRole('link', { name: `#${named.body.number} demo_script` }).waitFor()
   assert.equal(await tasks.getByRole('link', { name: /system\.ping/ }).count(), 0)
@@ -155,20 +153,19 @@ test('whoever reads Chinese learns in Chinese what a verification found, why a f
   await page.route('**/api/v1/audit/verify', (route) =>
     route.fulfill({ json: { ok: false, origin: 'log/x', code: 'ROW_MISSING', reason, index: 3, path: null } }),
   )
-  await tab.open('default')
-  await tab.signIn(system.admin)
+  await tab.openAs(system.admin, 'default')
   await page.getByText('自检 default：log/x 的条目 3（ROW_MISSING）：日志有条目 3，数据库中没有对应的记录').waitFor()
-  await tab.open('default/audit')
+  await tab.go('default/audit')
   await page.getByRole('button', { name: '立即核验' }).click()
   await page.getByText('不一致：日志有条目 3，数据库中没有对应的记录').waitFor()
   // What the server says is what one looks for.
   await page.locator(`.verdict[title="ROW_MISSING: ${reason}"]`).waitFor()
-  await tab.open('default/handlers')
+  await tab.go('default/handlers')
   const file = page.locator('tr', { hasText: 'vlan.ts' })
   await file.getByText('此文件没有导出处理器：即带有 name 和 run 的对象').waitFor()
   await file.getByText('无法加载的文件').waitFor()
   // At the fields of forms too.
-  await tab.open('default/tasks/new?handler=system.ping')
+  await tab.go('default/tasks/new?handler=system.ping')
   await page.locator('summary', { hasText: '选项' }).click()
   await page.getByLabel('优先级', { exact: true }).fill('500')
   await page.getByRole('button', { name: '派发', exact: true }).click()

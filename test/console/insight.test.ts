@@ -42,15 +42,14 @@ test('what ended is shown as figures, charts, tables and a week, whole and acces
   await using system = await startConsole({ testHandlers: [bad] })
   await using tab = await openTab(system)
   const { page } = tab
-  await tab.open('default/insight')
-  await tab.signIn(system.admin)
+  await tab.openAs(system.admin, 'default/insight')
   await page.getByText('Nothing ended in this period').waitFor()
   const by = await dispatcherOf(system.app, { ...system.admin, role: 'admin' })
   for (const handler of ['system.ping', 'system.ping', 'system.ping', 'test.bad'])
     await by.settled((await by.dispatch(handler)).id)
   await system.settle()
   await system.app.counter.round()
-  await tab.open('default/insight?period=1h')
+  await tab.go('default/insight?period=1h')
   await page.locator('.figure', { hasText: 'Ended' }).locator('.figure-value', { hasText: /^4$/ }).waitFor()
   await page.locator('.figure', { hasText: 'Failing' }).locator('.figure-value', { hasText: /^25%$/ }).waitFor()
   await page.locator('.chart canvas').nth(3).waitFor()
@@ -70,10 +69,10 @@ test('what ended is shown as figures, charts, tables and a week, whole and acces
   // Nothing said what it costs.
   await countOf(page.locator('.figure', { hasText: 'Cost' }), 0)
   // What ended in the last hour stands beside what waits.
-  await tab.open('default/queues')
+  await tab.go('default/queues')
   await page.locator('tr', { hasText: 'api' }).getByText('(1 failed)').waitFor()
 
-  await tab.open('default/tasks')
+  await tab.go('default/tasks')
   await page.locator('.list-row', { hasText: 'test.bad' }).getByTitle('$0.012345').waitFor()
   await page
     .locator('.list-row', { hasText: 'system.ping' })
@@ -82,14 +81,13 @@ test('what ended is shown as figures, charts, tables and a week, whole and acces
     .waitFor()
 
   await history(system, by.project)
-  await tab.open('default/insight?period=7d')
+  await tab.go('default/insight?period=7d')
   await page.locator('.heat .heat-5').first().waitFor()
   await page.getByText('What changed against the 7 days before').waitFor()
   await page.locator('tr', { hasText: 'UPSTREAM_TIMEOUT' }).waitFor()
 
   await using phone = await openTab(system, { width: 390, height: 844 })
-  await phone.open('default/insight?period=7d')
-  await phone.signIn(system.admin)
+  await phone.openAs(system.admin, 'default/insight?period=7d')
   const periods = phone.page.locator('.periods label')
   await countOf(periods, 6)
   for (const label of await periods.all()) {
@@ -100,8 +98,7 @@ test('what ended is shown as figures, charts, tables and a week, whole and acces
   await phone.page.waitForURL(/period=90d/)
 
   await using other = await openTab(system)
-  await other.open('default/insight')
-  await other.signIn(system.employee)
+  await other.openAs(system.employee, 'default/insight')
   await other.page.getByText('Your role does not open this').waitFor()
   assert.deepEqual([...tab.broken, ...other.broken], [])
 
@@ -113,8 +110,8 @@ test('what ended is shown as figures, charts, tables and a week, whole and acces
       ['insight-nothing', 'insight?handler=none', '.empty'],
     ],
     {
-      after: async ({ page: wide, open }, look) => {
-        await open('default/insight?period=24h')
+      after: async ({ page: wide, go }, look) => {
+        await go('default/insight?period=24h')
         await wide.locator('.chart canvas').nth(2).waitFor()
         await wide.locator('.chart-table summary').first().click()
         await wide.locator('.chart-rows').waitFor()

@@ -30,8 +30,7 @@ test('a row that changed twice shows what it is now, also when the first answer 
   const ticket = tickets[2]!
   await using tab = await openTab(system)
   const { page } = tab
-  await tab.open('default/tickets')
-  await tab.signIn(system.admin)
+  await tab.openAs(system.admin, 'default/tickets')
   const row = page.locator('.list-row', { hasText: ticket.title })
   await row.locator('.state-submitted').waitFor()
   await page.locator('.connection-ok').waitFor()
@@ -50,13 +49,32 @@ test('a row that changed twice shows what it is now, also when the first answer 
   assert.deepEqual(tab.broken, [])
 })
 
+test('a list that was left for a moment shows what happened meanwhile', { skip }, async () => {
+  await using system = await startConsole()
+  await fill(system)
+  await using tab = await openTab(system)
+  const { page } = tab
+  await tab.openAs(system.admin, 'default/tickets')
+  const row = page.locator('.list-row', { hasText: 'Move the printers' })
+  await row.locator('.state-submitted').waitFor()
+  // However long it took, to the page it was a moment.
+  await page.clock.setFixedTime(Date.now())
+  await page.locator('nav.side').getByRole('link', { name: 'Assets', exact: true }).click()
+  await page.locator('.list-row', { hasText: 'Factory Gateway B' }).waitFor()
+  await system.admin.post('/tickets/3/approve', {})
+  await system.employee.post('/tickets', { title: 'Opened meanwhile' })
+  await page.goBack()
+  await row.locator('.state-approved').waitFor()
+  await page.locator('.list-row', { hasText: 'Opened meanwhile' }).waitFor()
+  assert.deepEqual(tab.broken, [])
+})
+
 test('what is new is counted for the filter that is shown, not for an earlier one', { skip }, async () => {
   await using system = await startConsole()
   await fill(system)
   await using tab = await openTab(system)
   const { page } = tab
-  await tab.open('default/tickets')
-  await tab.signIn(system.admin)
+  await tab.openAs(system.admin, 'default/tickets')
   await page.locator('.list-row').first().waitFor()
   await page.locator('.connection-ok').waitFor()
   await system.employee.post('/tickets', { title: 'Label the patch panel' })
@@ -73,8 +91,7 @@ test('the palette offers and opens nothing that was found for other words', { sk
   await fill(system)
   await using tab = await openTab(system)
   const { page } = tab
-  await tab.open('default')
-  await tab.signIn(system.admin)
+  await tab.openAs(system.admin, 'default')
   await page.getByRole('heading', { level: 1 }).waitFor()
   await page.keyboard.press('Control+k')
   const field = page.getByRole('combobox', { name: /Search/ })
@@ -110,8 +127,7 @@ test('figures are those of the period and the handler that are chosen', { skip }
   )
   await using tab = await openTab(system)
   const { page } = tab
-  await tab.open('default/insight')
-  await tab.signIn(system.admin)
+  await tab.openAs(system.admin, 'default/insight')
   const figures = page.locator('.figure-value', { hasText: '4,321' })
   await figures.first().waitFor()
   const { free } = await holdFirst(page, /\/insight\?.*queue=day/)
@@ -129,8 +145,7 @@ test('a key of a log is new as long as the page is open in which it was first se
   await fill(system)
   await using tab = await openTab(system)
   const { page } = tab
-  await tab.open('default/tickets/1')
-  await tab.signIn(system.admin)
+  await tab.openAs(system.admin, 'default/tickets/1')
   const first = page.getByText('First seen in this browser now.')
   const look = async () => {
     await page.locator('.seal-stations button, .seal button').last().click()
@@ -163,8 +178,7 @@ test('what does not fit is said where it is read, and its seal is broken', { ski
     )
     await route.fulfill({ response, json: { ...trail, entries } })
   })
-  await tab.open('default/tickets/1')
-  await tab.signIn(system.admin)
+  await tab.openAs(system.admin, 'default/tickets/1')
   const told = page.locator('.timeline li', { hasText: 'Something does not fit.' })
   await told.filter({ hasText: 'Approved' }).waitFor()
   await countOf(told, 1)

@@ -36,8 +36,7 @@ test('lines come while a task runs; who reads above stays there; each attempt ke
   await using tab = await openTab(system)
   const { page } = tab
   const task = (await system.admin.post<Submitted>('/tasks', { handler: 'test.prints', input: {} })).body
-  await tab.open(`default/tasks/${task.number}`)
-  await tab.signIn(system.admin)
+  await tab.openAs(system.admin, `default/tasks/${task.number}`)
   await lineOf(page, 'it begins').waitFor()
   await page.getByText('lines come as they are printed').waitFor()
   print('\u001b[31mport 1/0/7 is down\u001b[0m')
@@ -88,8 +87,7 @@ test('where no stream comes through, the page asks; the tab shows the state', { 
     route.request().headers().accept === 'text/event-stream' ? undefined : route.continue(),
   )
   const task = (await system.admin.post<Submitted>('/tasks', { handler: 'test.prints', input: {} })).body
-  await tab.open(`default/tasks/${task.number}`)
-  await tab.signIn(system.admin)
+  await tab.openAs(system.admin, `default/tasks/${task.number}`)
   await lineOf(page, 'it begins').waitFor()
   await page.getByText('asked every second').waitFor()
   print('and goes on')
@@ -111,8 +109,7 @@ test('a log that has not come, or cannot be read, is not said to be empty', { sk
   const { page } = tab
   const task = (await system.admin.post<Submitted>('/tasks', { handler: 'system.ping' })).body
   await system.admin.get(`/tasks/${task.id}/wait?timeout=30`)
-  await tab.open('default')
-  await tab.signIn(system.admin)
+  await tab.openAs(system.admin, 'default')
   let answer = () => {}
   const held = new Promise<void>((go) => {
     answer = go

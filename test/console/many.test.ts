@@ -29,8 +29,7 @@ test('tasks are searched, kept as a view, cancelled and replayed as many as were
     await dispatch({ handler: 'system.ping', tags: [tag], ...LATER })
   await using tab = await openTab(system)
   const { page } = tab
-  await tab.open('default/tasks')
-  await tab.signIn(system.admin)
+  await tab.openAs(system.admin, 'default/tasks')
   await countOf(page.locator('.list-row'), 5)
   assert.equal(await page.getByRole('button', { name: 'Cancel …' }).count(), 0, 'not without a filter')
   await page.getByLabel('Search', { exact: true }).fill('PORT 7 does')
@@ -69,7 +68,7 @@ test('tasks are searched, kept as a view, cancelled and replayed as many as were
   await page.getByRole('columnheader', { name: 'Attempts' }).waitFor()
   await page.getByRole('columnheader', { name: 'Queue' }).waitFor({ state: 'detached' })
 
-  await tab.open('default/tasks?tag=window-7')
+  await tab.go('default/tasks?tag=window-7')
   await countOf(page.locator('.list-row'), 2)
   await page.getByRole('button', { name: 'Cancel …' }).click()
   const dialog = page.getByRole('dialog')
@@ -84,42 +83,42 @@ test('tasks are searched, kept as a view, cancelled and replayed as many as were
     [['window-8']],
   )
 
-  await tab.open('default/tasks?state=failed&tag=nightly')
+  await tab.go('default/tasks?state=failed&tag=nightly')
   await page.getByRole('button', { name: 'Replay …' }).click()
   await dialog.getByText(/ended so: Failed, tagged nightly/).waitFor()
   await dialog.getByRole('button', { name: 'Replay 2 tasks' }).click()
   await page.getByText('2 replayed.').waitFor()
 
   // The log in its colours.
-  await tab.open(`default/tasks/${bad[0]!.number}`)
+  await tab.go(`default/tasks/${bad[0]!.number}`)
   await textsOf(page.locator('.code .ansi-1'), ['port 7 is down'])
   await page.getByLabel('Search the log', { exact: true }).fill('port 8')
   await textsOf(page.locator('.code mark'), ['port 8'])
 
-  await tab.open('default/runs?q=core%20switch')
+  await tab.go('default/runs?q=core%20switch')
   await page.getByText('ticket title of the newest').waitFor()
   await countOf(page.locator('.list-row'), 1)
   // Runs on tickets, verified again and cancelled as many as were named.
   const opened = { run_type: 'proof', ticket_id: 3, finalize: 'manual' }
   assert.equal((await system.employee.post('/runs', opened)).status, 200)
-  await tab.open('default/runs')
+  await tab.go('default/runs')
   await countOf(page.locator('.list-row'), 3)
   assert.equal(await page.getByRole('button', { name: 'Check again …' }).count(), 0, 'not without a filter')
-  await tab.open('default/runs?script_id=proof.config_format')
+  await tab.go('default/runs?script_id=proof.config_format')
   await countOf(page.locator('.list-row'), 2)
   await page.getByRole('button', { name: 'Check again …' }).click()
   await dialog.getByText(/not cancelled, of the check proof.config_format, opened before/).waitFor()
   await dialog.getByRole('button', { name: 'Check 2 runs again' }).click()
   await page.getByText('2 are being checked again.').waitFor()
   await countOf(page.locator('.list-row'), 4)
-  await tab.open('default/runs?ticket_id=3')
+  await tab.go('default/runs?ticket_id=3')
   await countOf(page.locator('.list-row'), 1)
   await page.getByRole('button', { name: 'Cancel …' }).click()
   await dialog.getByText(/still wait, on ticket #3/).waitFor()
   await dialog.getByRole('button', { name: 'Cancel one run' }).click()
   await page.getByText('1 cancelled.').waitFor()
   await countOf(page.locator('.list-row .state-cancelled'), 1)
-  await tab.open('default/runs?to=2020-01-01T00:00')
+  await tab.go('default/runs?to=2020-01-01T00:00')
   await page.getByText('Nothing matches').waitFor()
   assert.deepEqual(tab.broken, [])
 
@@ -131,13 +130,13 @@ test('tasks are searched, kept as a view, cancelled and replayed as many as were
       ['task-painted', `tasks/${bad[0]!.number}`, '.code .ansi-1'],
     ],
     {
-      after: async ({ page: wide, open }, look) => {
-        await open('default/tasks?tag=window-8')
+      after: async ({ page: wide, go }, look) => {
+        await go('default/tasks?tag=window-8')
         await wide.locator('.list-row').first().waitFor()
         await wide.locator('.page-head .actions button').first().click()
         await wide.locator('.ask .dimmed').waitFor()
         await look('tasks-cancel')
-        await open('default/runs?script_id=proof.config_format')
+        await go('default/runs?script_id=proof.config_format')
         await wide.locator('.list-row').first().waitFor()
         await wide.locator('.page-head .actions button').first().click()
         await wide.locator('.ask .dimmed').waitFor()

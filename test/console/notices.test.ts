@@ -22,12 +22,11 @@ test('whoever reads Chinese learns in Chinese why nothing arrives, and a long an
   const away = await addHook(system, { url: 'http://127.0.0.1:9/' })
   await using tab = await openTab(system, { locale: 'zh-CN', width: 390, height: 844 })
   const { page } = tab
-  await tab.open('default/notices')
-  await tab.signIn(system.admin)
+  await tab.openAs(system.admin, 'default/notices')
 
   // Refused with 410: disabled by itself, and no test is sent.
   receiver.answer = () => ({ status: 410 })
-  await tab.open(`default/notices/${gone.id}`)
+  await tab.go(`default/notices/${gone.id}`)
   await page.getByRole('button', { name: '发送测试' }).click()
   await page.getByText('接收方答复 410 Gone（不再接收）').waitFor()
   await page.getByRole('button', { name: '发送测试' }).click()
@@ -35,7 +34,7 @@ test('whoever reads Chinese learns in Chinese why nothing arrives, and a long an
 
   // Refused with 200, as chats do: the answer is longer than the screen is wide, and scrolls by itself.
   receiver.answer = () => ({ status: 200, body: JSON.stringify({ code: 19021, msg: 'sign match fail '.repeat(9) }) })
-  await tab.open(`default/notices/${chat.id}`)
+  await tab.go(`default/notices/${chat.id}`)
   await page.getByRole('button', { name: '发送测试' }).click()
   await page.getByText('1 次尝试').waitFor()
   await page.locator('.entries summary').click()
@@ -44,7 +43,7 @@ test('whoever reads Chinese learns in Chinese why nothing arrives, and a long an
   assert.ok(x + width <= 390, `the row ends at ${x + width}`)
   assert.deepEqual(await faultsOf(page), [])
 
-  await tab.open(`default/notices/${away.id}`)
+  await tab.go(`default/notices/${away.id}`)
   await page.getByRole('button', { name: '发送测试' }).click()
   await page.locator('.entries summary').click()
   await page.getByText('该处没有程序在监听（ECONNREFUSED）').first().waitFor()
@@ -61,7 +60,7 @@ test('whoever reads Chinese learns in Chinese why nothing arrives, and a long an
   await page.getByRole('button', { name: '停用', exact: true }).waitFor()
 
   // The reason names the setting, in both languages.
-  await tab.open('default/notices')
+  await tab.go('default/notices')
   await page.getByRole('button', { name: '新建目的地' }).click()
   await page.getByLabel('名称', { exact: true }).fill('x')
   await page.getByLabel('地址', { exact: true }).fill('http://10.0.0.5/x')
@@ -77,14 +76,13 @@ test('all deliveries can be reached, and a destination says what it listens to',
   for (let i = 0; i < 60; i++) await system.admin.post(`/webhooks/${hook.id}/test`)
   await using tab = await openTab(system)
   const { page } = tab
-  await tab.open(`default/notices/${hook.id}`)
-  await tab.signIn(system.admin)
+  await tab.openAs(system.admin, `default/notices/${hook.id}`)
   await page.locator('.facts', { hasText: 'demo_script' }).waitFor()
   const rows = page.locator('.entries > li')
   await countOf(rows, 50)
   await page.getByRole('button', { name: 'Show older ones' }).click()
   await countOf(rows, 60)
-  await tab.open('default/notices')
+  await tab.go('default/notices')
   await page.getByText('ticket.*, demo_script').waitFor()
   assert.deepEqual(tab.broken, [])
 })

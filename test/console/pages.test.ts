@@ -112,10 +112,9 @@ test('names without a blank, as long as they may be, keep pages as wide as the s
   // 320: what is left of 1280 at four times the size, WCAG 1.4.10.
   for (const width of [320, 1024, 1440]) {
     await using tab = await openTab(system, { width })
-    await tab.open('default/settings/me')
-    await tab.signIn(admin)
+    await tab.openAs(admin, 'default/settings/me')
     for (const place of [...places, ...settings]) {
-      await tab.open(`default/${place}`)
+      await tab.go(`default/${place}`)
       await tab.page
         .getByText(long(20))
         .or(tab.page.getByText(dashed(20)))
@@ -131,7 +130,7 @@ test('names without a blank, as long as they may be, keep pages as wide as the s
       assert.deepEqual(wider, [], `${place} at ${width}`)
     }
     // A dialog names what it is about, and its cross stays inside.
-    await tab.open('default/settings/retention')
+    await tab.go('default/settings/retention')
     await tab.page.getByRole('button', { name: /^Release: / }).click()
     const dialog = (await tab.page.getByRole('dialog').boundingBox())!
     const cross = (await tab.page.getByRole('dialog').getByRole('button', { name: 'Close' }).boundingBox())!
@@ -146,8 +145,7 @@ test('on a phone a project is a card with everything that its row has on a wide 
     [390, false],
   ] as const) {
     await using tab = await openTab(system, { width })
-    await tab.open('default/settings/projects')
-    await tab.signIn(system.admin)
+    await tab.openAs(system.admin, 'default/settings/projects')
     const row = tab.page.locator('.projects tbody tr', { hasText: 'default' })
     for (const text of ['Admin', 'Members only', /writ\.log\/.…[0-9a-f]{10}/]) await row.getByText(text).waitFor()
     // The words stand above the columns, or beside the values.
@@ -164,10 +162,9 @@ test('on a phone every row of a list says when', { skip }, async () => {
   await fill(system)
   await system.admin.post('/tasks', { handler: 'system.ping' })
   await using tab = await openTab(system, { width: 390 })
-  await tab.open('')
-  await tab.signIn(system.admin)
+  await tab.openAs(system.admin, '')
   for (const place of ['tickets', 'runs', 'tasks', 'audit']) {
-    await tab.open(`default/${place}`)
+    await tab.go(`default/${place}`)
     await tab.page.locator('.list-row').first().waitFor()
     const silent = tab.page.locator('.list-row').filter({ hasNot: tab.page.locator('time:visible') })
     await comesTo(() => silent.count(), 0)
@@ -208,11 +205,10 @@ test('on a phone rows of settings and notices say all that they say on a wide sc
   ] as const
   const seen = async (width: number) => {
     await using tab = await openTab(system, { width })
-    await tab.open('default/settings/me')
-    await tab.signIn(admin)
+    await tab.openAs(admin, 'default/settings/me')
     const found: Record<string, string[][]> = {}
     for (const [place, least] of places) {
-      await tab.open(`default/${place}`)
+      await tab.go(`default/${place}`)
       await tab.page
         .locator('.content tbody tr')
         .nth(least - 1)
@@ -239,8 +235,7 @@ test('dialogs and drawers are accessible too', { skip }, async () => {
   const shape = { scheme: 'dark', width: 1440, height: 900, locale: 'en-GB' } as const
   await using tab = await openTab(system, shape)
   const { page } = tab
-  await tab.open('default/tickets/3')
-  await tab.signIn(system.admin)
+  await tab.openAs(system.admin, 'default/tickets/3')
   const faults: string[] = []
   const look = looker(page, shape, faults)
   await page.getByRole('button', { name: 'Review and approve' }).click()

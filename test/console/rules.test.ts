@@ -35,8 +35,7 @@ test('rules are tried on files, corrected, tried again and published', { skip },
   await using system = await startConsole()
   await using tab = await openTab(system)
   const { page } = tab
-  await tab.open('default/rules')
-  await tab.signIn(system.admin)
+  await tab.openAs(system.admin, 'default/rules')
   await page.getByText('No rule sets yet').waitFor()
   await page.getByRole('link', { name: 'Write rules' }).first().click()
   const attempt = page.getByRole('button', { name: 'Try', exact: true })
@@ -101,8 +100,7 @@ test('what rules cannot be tried on is said before it is sent, and who may not p
   await using system = await startConsole()
   await using tab = await openTab(system, { locale: 'zh-CN' })
   const { page } = tab
-  await tab.open('default/rules/write')
-  await tab.signIn(system.employee)
+  await tab.openAs(system.employee, 'default/rules/write')
   await write(page, 'rules: [\n')
   await page.locator('.refusal', { hasText: '第 2 行' }).waitFor()
   await write(page, RULES)
@@ -139,8 +137,7 @@ test('what rules cannot be tried on is said before it is sent, and who may not p
 
   const audra = await system.hire('audra', 'auditor')
   await using auditor = await openTab(system)
-  await auditor.open('default/rules/write')
-  await auditor.signIn(audra)
+  await auditor.openAs(audra, 'default/rules/write')
   await auditor.page.getByText('Your role does not open this').waitFor()
   assert.deepEqual([...tab.broken, ...auditor.broken], [])
 })

@@ -13,8 +13,7 @@ test('a schedule is added by its form, run, paused, resumed, changed and deleted
   await using tab = await openTab(system)
   const { page } = tab
   const only = async () => (await system.admin.get<Schedule[]>('/schedules')).body[0]
-  await tab.open('default/schedules')
-  await tab.signIn(system.admin)
+  await tab.openAs(system.admin, 'default/schedules')
   await page.getByText('No schedules yet').waitFor()
   await page.getByRole('link', { name: 'New schedule' }).first().click()
   await page.getByLabel('Name', { exact: true }).fill('Nightly Inventory')
@@ -87,8 +86,7 @@ test('a schedule is added by its form, run, paused, resumed, changed and deleted
   assert.equal(await only(), undefined)
 
   await using other = await openTab(system)
-  await other.open('default/schedules')
-  await other.signIn(system.employee)
+  await other.openAs(system.employee, 'default/schedules')
   await other.page.getByText('Your role does not open this').waitFor()
   assert.deepEqual([...tab.broken, ...other.broken], [])
   await system.settle()
@@ -108,8 +106,7 @@ test('schedules are chosen by state, handler and words, in the list as on the ca
   await system.admin.post('/schedules/report/pause', {})
   await using tab = await openTab(system)
   const { page } = tab
-  await tab.open('default/schedules')
-  await tab.signIn(system.admin)
+  await tab.openAs(system.admin, 'default/schedules')
   const names = page.locator('tbody tr td:first-child')
   await textsOf(names, [' backup-hall-1', ' backup-hall-2', ' report'])
   await page.locator('[data-filter]').fill('BACKUP 30')
@@ -135,7 +132,7 @@ test('schedules are chosen by state, handler and words, in the list as on the ca
     ['backup-hall-1'],
   )
   for (const box of await due.all()) assert.ok((await box.boundingBox())!.height >= 24)
-  await tab.open('default/schedules?q=nothing-like-it')
+  await tab.go('default/schedules?q=nothing-like-it')
   await page.getByRole('link', { name: 'Clear the filters' }).click()
   await textsOf(names, [' backup-hall-1', ' backup-hall-2', ' report'])
   assert.deepEqual(tab.broken, [])
@@ -153,8 +150,7 @@ test('a time that clocks skip, or show twice, says beside its field as which it 
   assert.equal(made.status, 201)
   await using tab = await openTab(system, { zone: 'Europe/Berlin' })
   const { page } = tab
-  await tab.open('default/schedules/new')
-  await tab.signIn(system.admin)
+  await tab.openAs(system.admin, 'default/schedules/new')
   await page.getByText('Once', { exact: true }).click()
   const field = page.getByLabel('At', { exact: true })
   const times = page.locator('.preview-times li')
@@ -183,10 +179,10 @@ test('a time that clocks skip, or show twice, says beside its field as which it 
   await times.filter({ hasText: '09:00:00 GMT+9 · Asia/Tokyo' }).first().waitFor()
 
   // What was not touched stays the instant that it was.
-  await tab.open(`default/schedules/${made.body.id}/edit`)
+  await tab.go(`default/schedules/${made.body.id}/edit`)
   await times.filter({ hasText: 'Oct 25, 2099, 02:30:00 GMT+1' }).waitFor()
   // Filters of lists are such times too.
-  await tab.open('default/tasks?from=2027-03-28T02:30')
+  await tab.go('default/tasks?from=2027-03-28T02:30')
   await page.getByText('Clocks skip this time on that day.').waitFor()
   assert.deepEqual(tab.broken, [])
 })
@@ -213,14 +209,13 @@ test('why the server paused a schedule is said in the language of the page; a pe
     ['en-GB', '10 times in a row, the last time with TASK_UNKNOWN_HANDLER.', 'in the name of whoever resumes it.'],
   ] as const) {
     await using tab = await openTab(system, { locale })
-    await tab.open('default/schedules/of-nothing')
-    await tab.signIn(system.admin)
+    await tab.openAs(system.admin, 'default/schedules/of-nothing')
     for (const [name, words] of [
       ['of-nothing', said[0]],
       ['of-olga', said[1]],
       ['of-somebody', '变更冻结期'],
     ] as const) {
-      await tab.open(`default/schedules/${name}`)
+      await tab.go(`default/schedules/${name}`)
       await tab.page.locator('.summary', { hasText: words }).waitFor()
       assert.equal(await tab.page.getByText('it started nothing').count(), 0)
     }
@@ -268,8 +263,8 @@ test('the pages of schedules are whole and accessible in both themes', { skip },
       ['schedule-edit', `schedules/${paused}/edit`, '.preview-times li'],
     ],
     {
-      after: async ({ page, open }, look) => {
-        await open(`default/schedules/${paused}`)
+      after: async ({ page, go }, look) => {
+        await go(`default/schedules/${paused}`)
         await page.locator('.actions button').last().click()
         await page.locator('.ask').waitFor()
         await look('schedule-delete')

@@ -111,8 +111,7 @@ test('a bundle with a changed file is refused by the page, with its place', { sk
   const changed = path.join(system.folder, 'changed.zip')
   execFileSync('zip', ['-q', '-r', changed, '.'], { cwd: folder })
   await using tab = await openTab(system)
-  await tab.signIn(system.admin)
-  await tab.open('default/audit')
+  await tab.openAs(system.admin, 'default/audit')
   const chooser = tab.page.locator('input[type=file]')
   await chooser.setInputFiles(zip)
   await tab.page.getByText('Verified in this page, without asking the server.').waitFor()
@@ -148,8 +147,7 @@ test('a bundle with a changed file is refused by the page, with its place', { sk
 
   // The reason is in the language of the page, as the lines of the tree are.
   await using chinese = await openTab(system, { locale: 'zh-CN' })
-  await chinese.signIn(system.admin)
-  await chinese.open('default/audit')
+  await chinese.openAs(system.admin, 'default/audit')
   await chinese.page.locator('input[type=file]').setInputFiles(changed)
   await chinese.page.getByText('核验未通过：README.txt：它的 SHA-256 与应有的不同').waitFor()
   assert.deepEqual([...tab.broken, ...chinese.broken], [])
@@ -170,8 +168,7 @@ test('an approver signs with a passkey on a phone, and the proof shows the signa
   const ticket = (await system.employee.post<Ticket>('/tickets', { title: 'Replace <b>the</b> main switch' })).body
   await using phone = await openTab(system, { width: 390, height: 844, passkey: true })
   const { page } = phone
-  await phone.open('default/settings/keys')
-  await phone.signIn(system.admin)
+  await phone.openAs(system.admin, 'default/settings/keys')
   await setUpPasskey(page)
   await page.getByText('Enrolled', { exact: true }).waitFor()
   const policy = (await system.admin.get<Policy>('/policy')).body
@@ -208,11 +205,10 @@ test('whoever closes an approval while the authenticator asks has approved nothi
   const { page } = tab
   const authenticator = await addAuthenticator(page)
   await system.employee.post<Ticket>('/tickets', { title: 'Replace the main switch' })
-  await tab.signIn(system.admin)
-  await tab.open('default/settings/keys')
+  await tab.openAs(system.admin, 'default/settings/keys')
   await setUpPasskey(page)
   await page.getByText('Enrolled', { exact: true }).waitFor()
-  await tab.open('default/tickets/1')
+  await tab.go('default/tickets/1')
   const review = async () => {
     await page.getByRole('button', { name: 'Review and approve' }).click()
     await page.getByText('This page made the same digest from what it shows.').waitFor()
@@ -237,8 +233,7 @@ test('an admin takes back a signing key that they proposed, and the log calls it
   await using system = await startConsole()
   await using tab = await openTab(system, { passkey: true })
   const { page } = tab
-  await tab.signIn(system.admin)
-  await tab.open('default/settings/keys')
+  await tab.openAs(system.admin, 'default/settings/keys')
   await setUpPasskey(page)
   await page.getByText('Enrolled', { exact: true }).waitFor()
   await page.locator('tr', { hasText: 'Chrome, Linux' }).waitFor()
@@ -248,7 +243,7 @@ test('an admin takes back a signing key that they proposed, and the log calls it
   await page.getByRole('dialog').getByRole('button', { name: 'Withdraw' }).click()
   await page.getByText('Withdrawn', { exact: true }).waitFor()
   assert.equal(await page.getByRole('button', { name: 'Withdraw' }).count(), 0)
-  await tab.open('default/audit')
+  await tab.go('default/audit')
   await page.getByText('Withdrew a signing key').waitFor()
   assert.deepEqual(tab.broken, [])
 })
@@ -260,8 +255,7 @@ test('a rejection goes back with its reason, and an edit after an approval is sh
   const ticket = (await system.employee.post<Ticket>('/tickets', { title: 'Renumber the uplinks' })).body
   await using tab = await openTab(system)
   const { page } = tab
-  await tab.open('default/tickets/1')
-  await tab.signIn(system.admin)
+  await tab.openAs(system.admin, 'default/tickets/1')
   await page.getByRole('button', { name: 'Reject' }).click()
   const dialog = page.getByRole('dialog')
   // Not without a reason.
@@ -332,8 +326,7 @@ test('the first run leads to a proven ticket in five steps, in Chinese', { skip 
 test('at another host than that of the passkeys none is offered, and the page says where', { skip }, async () => {
   await using system = await startConsole({ env: { WRIT_PUBLIC_URL: 'https://writ.example' } })
   await using tab = await openTab(system, { passkey: true })
-  await tab.signIn(system.admin)
-  await tab.open('default/settings/keys')
+  await tab.openAs(system.admin, 'default/settings/keys')
   await tab.page.getByText('Passkeys of this server are made and used at writ.example, not at localhost.').waitFor()
   assert.equal(await tab.page.getByRole('button', { name: 'Set up a passkey' }).count(), 0)
 })

@@ -53,8 +53,7 @@ test('an edit replaces nothing of somebody else that was not shown', { skip }, a
   })
   await using tab = await openTab(system)
   const { page } = tab
-  await tab.open('default/tickets/1')
-  await tab.signIn(system.employee)
+  await tab.openAs(system.employee, 'default/tickets/1')
   await page.getByRole('button', { name: 'More' }).click()
   await page.getByRole('menuitem', { name: 'Edit' }).click()
   const dialog = page.getByRole('dialog')
@@ -79,8 +78,7 @@ test('a refusal says which field it is about, and the field says so too until it
   await using system = await startConsole()
   await using tab = await openTab(system, { locale: 'zh-CN' })
   const { page } = tab
-  await tab.open('default/tickets/new')
-  await tab.signIn(system.employee)
+  await tab.openAs(system.employee, 'default/tickets/new')
   const title = page.getByLabel('标题', { exact: true })
   await title.fill('   ')
   await page.getByRole('button', { name: '提交' }).click()
@@ -98,8 +96,7 @@ test('a page that was not yet loaded when the server went away comes when it is 
   await using system = await startConsole()
   await using tab = await openTab(system)
   const { page } = tab
-  await tab.open('default')
-  await tab.signIn(system.admin)
+  await tab.openAs(system.admin, 'default')
   await page.getByRole('heading', { level: 1 }).waitFor()
   await tab.context.setOffline(true)
   const side = page.locator('nav.side')
@@ -116,8 +113,7 @@ test('a browser that takes itself for offline reaches a server on its own machin
   await system.employee.post<Ticket>('/tickets', { title: 'One' })
   await using tab = await openTab(system)
   const { page } = tab
-  await tab.open('default')
-  await tab.signIn(system.employee)
+  await tab.openAs(system.employee, 'default')
   await page.getByRole('heading', { level: 1 }).waitFor()
   // What a browser tells when the last cable is out.
   await page.evaluate("dispatchEvent(new Event('offline'))")
@@ -137,8 +133,7 @@ test('whoever closes a dialog or the menu by keyboard goes on where they were', 
       'document.activeElement.ariaLabel ?? (document.activeElement.id || document.activeElement.tagName)',
     )
   await using tab = await openTab(system)
-  await tab.open('default/queues')
-  await tab.signIn(system.admin)
+  await tab.openAs(system.admin, 'default/queues')
   const pause = tab.page.getByRole('button', { name: 'Pause: api' })
   await pause.press('Enter')
   await tab.page.getByRole('dialog').waitFor()
@@ -152,7 +147,7 @@ test('whoever closes a dialog or the menu by keyboard goes on where they were', 
 
   // What was pressed is gone with what it was for: then the page has it, not the top of everything.
   const ticket = (await system.employee.post<Ticket>('/tickets', { title: 'Replace the main switch' })).body
-  await tab.open(`default/tickets/${ticket.number}`)
+  await tab.go(`default/tickets/${ticket.number}`)
   await tab.page.getByRole('button', { name: 'Review and approve' }).press('Enter')
   const approval = tab.page.getByRole('dialog')
   await approval.getByText('This page made the same digest').waitFor()
@@ -169,8 +164,7 @@ test('whoever closes a dialog or the menu by keyboard goes on where they were', 
   await comesTo(() => focusOn(tab.page), 'content')
 
   await using phone = await openTab(system, { width: 390, height: 844 })
-  await phone.open('default/tickets')
-  await phone.signIn(system.admin)
+  await phone.openAs(system.admin, 'default/tickets')
   const menu = phone.page.getByRole('button', { name: 'Menu' })
   const side = phone.page.locator('nav.side')
   await menu.press('Enter')
@@ -193,8 +187,7 @@ test('a button that is pressed by keyboard has the focus again when what it does
   await fill(system)
   await using tab = await openTab(system)
   const { page } = tab
-  await tab.open('default/audit')
-  await tab.signIn(system.admin)
+  await tab.openAs(system.admin, 'default/audit')
   const verify = page.getByRole('button', { name: 'Verify now' })
   await verify.press('Enter')
   await page.locator('.verdict-good').waitFor()
@@ -207,7 +200,7 @@ test('a button that is pressed by keyboard has the focus again when what it does
     })
     await route.fulfill({ status: 409, json: { code: 'LEGAL_HOLD', status: 409, detail: 'refused', request_id: 'r' } })
   })
-  await tab.open('default/tickets/1')
+  await tab.go('default/tickets/1')
   const take = page.getByRole('button', { name: 'Export and verify here' })
   const press = async () => {
     const asked = page.waitForRequest('**/api/v1/evidence/export')
@@ -232,8 +225,7 @@ test('Escape closes the dialog on top, and none below it with what was typed the
   await using system = await startConsole()
   await using tab = await openTab(system)
   const { page } = tab
-  await tab.open('default/settings/tokens')
-  await tab.signIn(system.admin)
+  await tab.openAs(system.admin, 'default/settings/tokens')
   await page.getByRole('button', { name: 'New token' }).click()
   const name = page.getByLabel('Name', { exact: true })
   await name.fill('ci')
@@ -260,7 +252,7 @@ test('Escape closes the dialog on top, and none below it with what was typed the
   const change = await system.admin.put<{ id: string }>('/policy', { ...policy, require_signature: true })
   assert.equal((await second.post(`/policy/changes/${change.body.id}/approve`)).status, 200)
   await system.employee.post('/tickets', { title: 'Replace the main switch' })
-  await tab.open('default/tickets/1')
+  await tab.go('default/tickets/1')
   await page.getByRole('button', { name: 'Review and approve' }).click()
   const reason = page.getByLabel('Reason (optional)', { exact: true })
   await reason.fill('window agreed')
@@ -276,8 +268,7 @@ test('a second press, or one beside a dialog, loses neither a secret nor what wa
   await using system = await startConsole()
   await using tab = await openTab(system)
   const { page } = tab
-  await tab.open('default/settings/tokens')
-  await tab.signIn(system.admin)
+  await tab.openAs(system.admin, 'default/settings/tokens')
   await page.getByRole('button', { name: 'New token' }).click()
   const dialog = page.getByRole('dialog')
   await dialog.getByLabel('Name', { exact: true }).fill('ci')
@@ -298,8 +289,7 @@ test('who goes back to a list is where they were, who comes by a link is at the 
   for (let i = 0; i < 60; i++) await system.admin.post('/assets', { name: `switch ${i + 1}`, asset_type: 'switch' })
   await using tab = await openTab(system)
   const { page } = tab
-  await tab.open('default/assets')
-  await tab.signIn(system.admin)
+  await tab.openAs(system.admin, 'default/assets')
   const body = page.locator('.list-body')
   await body.waitFor()
   const top = () => body.evaluate((list) => list.scrollTop)

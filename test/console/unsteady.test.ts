@@ -21,8 +21,7 @@ test('a comment that was begun is there again, for this person and this ticket a
   for (const title of ['One', 'Two']) await system.employee.post<Ticket>('/tickets', { title })
   await using tab = await openTab(system)
   const { page } = tab
-  await tab.open('default/tickets/2')
-  await tab.signIn(system.employee)
+  await tab.openAs(system.employee, 'default/tickets/2')
   const comment = page.getByLabel('Write a comment', { exact: true })
   await page.getByRole('heading', { name: '#2 Two' }).waitFor()
   await tab.open('default/tickets/1')
@@ -83,8 +82,7 @@ test('what was begun in a form is there again, for this person and project alone
   assert.equal(made.status, 201, JSON.stringify(made.body))
   await using tab = await openTab(system)
   const { page } = tab
-  await tab.open('default')
-  await tab.signIn(system.admin)
+  await tab.openAs(system.admin, 'default')
   const begun = page.getByText('You began this earlier')
   const title = page.locator('h1')
   const elsewhere = async () => {
@@ -133,8 +131,7 @@ test('the browser asks before a page goes that holds what was not sent, and not 
   await using system = await startConsole()
   await using tab = await openTab(system)
   const { page } = tab
-  await tab.open('default/tickets/new')
-  await tab.signIn(system.employee)
+  await tab.openAs(system.employee, 'default/tickets/new')
   const title = page.getByLabel('Title', { exact: true })
   await title.fill('Half a t')
   assert.equal(await asksBefore(page, () => page.reload()), 'beforeunload')
@@ -158,8 +155,7 @@ test('a reason and a change of policy that were begun are there again until they
   await fill(system)
   await using tab = await openTab(system)
   const { page } = tab
-  await tab.open('default/tickets/1')
-  await tab.signIn(system.admin)
+  await tab.openAs(system.admin, 'default/tickets/1')
   const dialog = page.getByRole('dialog')
   const reason = dialog.getByLabel('Reason (optional)', { exact: true })
   const close = async () => {
@@ -222,10 +218,9 @@ test('times are told by the clock of the server, whatever that of the browser sa
         static now() { return Real.now() + off }
       }
     }`)
-    await tab.open('default/tickets/1')
-    await tab.signIn(system.admin)
+    await tab.openAs(system.admin, 'default/tickets/1')
     await textsOf(page.locator('.facts div', { hasText: 'Created' }).first().locator('time'), ['now'])
-    await tab.open('default/settings/tokens')
+    await tab.go('default/settings/tokens')
     await page.locator('tr', { hasText: 'short' }).getByText('in 1 hour').waitFor()
     assert.deepEqual(tab.broken, [])
     // What is made by it lasts as long as was said.
@@ -244,8 +239,7 @@ test('whoever loses a role is offered what the new one opens, without loading th
   const olga = await system.hire('olga', 'ops')
   await using tab = await openTab(system)
   const { page } = tab
-  await tab.open('default/queues')
-  await tab.signIn(olga)
+  await tab.openAs(olga, 'default/queues')
   const side = page.locator('nav.side')
   await page.getByRole('heading', { name: 'Queues', level: 1 }).waitFor()
   await side.getByRole('link', { name: 'Schedules' }).waitFor()
@@ -272,8 +266,7 @@ test('what answers late shows nothing of an earlier filter, and a page that is l
     await system.admin.post('/assets', { name, asset_type: 'switch' })
   await using tab = await openTab(system)
   const { page } = tab
-  await tab.open('default')
-  await tab.signIn(system.admin)
+  await tab.openAs(system.admin, 'default')
   await page.getByRole('heading', { level: 1 }).waitFor()
   let free = () => {}
   const held = new Promise<void>((done) => {
@@ -306,8 +299,7 @@ test('what is not known yet is neither offered nor denied: keys, people, checks,
   await system.employee.post('/tickets/1/comments', { body: 'mind the cat' })
   await using tab = await openTab(system, { passkey: true })
   const { page } = tab
-  await tab.open('default')
-  await tab.signIn(system.admin)
+  await tab.openAs(system.admin, 'default')
   const held = new Map<string, () => void>()
   let isHeld = true
   await page.route(/\/api\/v1\/(signing-keys|members|scripts|runs|tickets\/[^/]+\/comments)(\?|$)/, async (route) => {
@@ -344,8 +336,7 @@ test('a form goes to the project that its page shows, whatever another tab looks
   assert.equal((await system.admin.post('/projects', { slug: 'lab', name: 'Lab' })).status, 201)
   await using tab = await openTab(system)
   const { page, context } = tab
-  await tab.open('default/tickets/new')
-  await tab.signIn(system.admin)
+  await tab.openAs(system.admin, 'default/tickets/new')
   await page.getByLabel('Title', { exact: true }).fill('In the first project')
   const other = await context.newPage()
   await other.goto(page.url().replace('/default/tickets/new', '/lab'))
@@ -403,8 +394,7 @@ test('what is answered while the rest of its page is being drawn is shown', { sk
       return answer
     }
   }`)
-  await tab.open('default/notices')
-  await tab.signIn(system.admin)
+  await tab.openAs(system.admin, 'default/notices')
   await countOf(page.locator('tbody tr'), names.length)
   // As slow as an old phone: a drawing takes long enough for answers to come in the middle of it.
   const devtools = await page.context().newCDPSession(page)
@@ -423,8 +413,7 @@ test('every page says that it is loading for as long as the server is silent, an
   await using system = await startConsole()
   await using tab = await openTab(system)
   const { page } = tab
-  await tab.open('default')
-  await tab.signIn(system.admin)
+  await tab.openAs(system.admin, 'default')
   await page.locator('nav.side').waitFor()
   let held: (() => void)[] = []
   const asked = new Map<string, number>()
@@ -482,13 +471,12 @@ test('on paper a run and a ticket are what they are about, with exact times', { 
   await fill(system)
   await using tab = await openTab(system, { scheme: 'dark', width: 800 })
   const { page } = tab
-  await tab.open('default/runs/2')
-  await tab.signIn(system.admin)
+  await tab.openAs(system.admin, 'default/runs/2')
   for (const [place, shown] of [
     ['runs/2', '.findings .found-error'],
     ['tickets/1', '.timeline .said'],
   ] as const) {
-    await tab.open(`default/${place}`)
+    await tab.go(`default/${place}`)
     await page.locator(shown).first().waitFor()
     await settled(page)
     await page.emulateMedia({ media: 'print' })
@@ -513,8 +501,7 @@ test('a stream that is cut is said so, what happens meanwhile is asked for, and 
   const { page } = tab
   let isCut = true
   await page.route(/\/api\/v1\/events/, (route) => (isCut ? route.abort() : route.continue()))
-  await tab.open('default/tickets/1')
-  await tab.signIn(system.admin)
+  await tab.openAs(system.admin, 'default/tickets/1')
   await page.locator('.connection-polling').waitFor()
   await system.employee.post('/tickets/1/comments', { body: 'said meanwhile' })
   await page.locator('.said', { hasText: 'said meanwhile' }).waitFor()
@@ -535,8 +522,7 @@ test('what is sent slowly is sent once, however often one presses', { skip }, as
   await system.employee.post<Ticket>('/tickets', { title: 'One' })
   await using tab = await openTab(system)
   const { page } = tab
-  await tab.open('default/tickets/1')
-  await tab.signIn(system.admin)
+  await tab.openAs(system.admin, 'default/tickets/1')
   const comment = page.getByLabel('Write a comment', { exact: true })
   await comment.fill('once')
   let held: (() => void)[] = []
@@ -582,8 +568,7 @@ test('what was done and not answered is done once, however often it is sent agai
   await system.employee.post<Ticket>('/tickets', { title: 'One' })
   await using tab = await openTab(system)
   const { page } = tab
-  await tab.open('default/tickets/1')
-  await tab.signIn(system.admin)
+  await tab.openAs(system.admin, 'default/tickets/1')
   const comment = page.getByLabel('Write a comment', { exact: true })
   const send = page.getByRole('button', { name: 'Comment', exact: true })
   const refusal = page.locator('.comment-form .refusal')
@@ -629,8 +614,7 @@ test('at four hundred percent nothing is wider than the page, and its heading is
   // 1280 by 1024 at 400 %.
   await using tab = await openTab(system, { width: 320, height: 256 })
   const { page } = tab
-  await tab.open('default')
-  await tab.signIn(system.admin)
+  await tab.openAs(system.admin, 'default')
   const wide: string[] = []
   for (const place of [
     '',
@@ -667,7 +651,7 @@ test('at four hundred percent nothing is wider than the page, and its heading is
     'settings/retention',
     'settings/projects',
   ]) {
-    await tab.open(`default/${place}`)
+    await tab.go(`default/${place}`)
     await page.locator('h1').waitFor()
     await settled(page)
     const reaches = await page.evaluate<number>('document.documentElement.scrollWidth')

@@ -41,6 +41,7 @@ export function Home() {
       const tickets = (query: Record<string, unknown>) =>
         firstOf(client, 'tickets.list', { limit: LOOKED_AT, ...query }, signal)
       const runs = (query: Record<string, unknown>) => firstOf(client, 'runs.list', { limit: 6, ...query }, signal)
+      const tasks = () => firstOf(client, 'tasks.list', { limit: 1 }, signal)
       const [submitted, mine, assigned, bad, open] = await Promise.all([
         tickets({ status: 'submitted' }),
         tickets({ created_by_id: me.id }),
@@ -48,7 +49,11 @@ export function Home() {
         runs({ verdict: 'failed' }),
         runs({ state: 'pending' }),
       ])
+      const totals = { submitted: submitted.total, bad: bad.total, open: open.total, mine: mine.total }
+      const isQuiet = Object.values(totals).every((total) => total === 0)
       return {
+        // That nothing waits does not say that nothing was ever asked for.
+        isNew: isQuiet && (await Promise.all([tickets({ limit: 1 }), tasks()])).every(({ total }) => total === 0),
         // What I opened, changed or do myself is somebody else's to agree to.
         submitted: submitted.rows.filter(
           (one) => ![one.created_by_id, one.assignee_id, ...one.edited_by_ids].includes(me.id),
@@ -58,7 +63,7 @@ export function Home() {
         ),
         bad: bad.rows,
         open: open.rows,
-        totals: { submitted: submitted.total, bad: bad.total, open: open.total, mine: mine.total },
+        totals,
       }
     },
   })
@@ -75,9 +80,9 @@ export function Home() {
       }
     >
       <Answer of={waiting} lines={8}>
-        {({ submitted, mine, bad, open, totals }) => (
+        {({ submitted, mine, bad, open, totals, isNew }) => (
           <>
-            {Object.values(totals).every((total) => total === 0) && (
+            {isNew && (
               <Empty icon="start" title={t('home.emptyTitle')} text={t('home.emptyText')}>
                 {can('tickets.create') && (
                   <Button component={Go} to="start" mt="sm" size="sm">
@@ -257,7 +262,7 @@ export function TicketRows({
       {tickets.map((one) => (
         <li key={one.id} className="row">
           <Go to={`tickets/${one.number}`} className="row-main">
-            <span className="number">#{one.number}</span> {plainText(one.title)}
+            <span className="number">#{one.number}</span> <bdi>{plainText(one.title)}</bdi>
           </Go>
           <SealLine stations={stationsOfTicket(one, {}, seals.get(one.number))} />
           <TicketBadge status={one.status} />

@@ -94,7 +94,7 @@ function Whole({ ticket, back }: { ticket: Ticket; back: ReactNode }) {
       above={back}
       title={
         <>
-          <span className="number">#{ticket.number}</span> {plainText(ticket.title)}{' '}
+          <span className="number">#{ticket.number}</span> <bdi>{plainText(ticket.title)}</bdi>{' '}
           <TicketBadge status={ticket.status} />
         </>
       }
@@ -398,7 +398,7 @@ function AssetLink({ number }: { number: number }) {
   })
   return (
     <Go to={`assets/${number}`}>
-      <span className="number">#{number}</span> {plainText(asset.data?.name ?? '')}
+      <span className="number">#{number}</span> <bdi>{plainText(asset.data?.name ?? '')}</bdi>
     </Go>
   )
 }

@@ -212,7 +212,7 @@ function BoardColumn({ status, query }: { status: (typeof STATUSES)[number]; que
             {rows.length === 0 && <p className="dimmed small board-none">{t('list.none')}</p>}
             {rows.map((row) => (
               <Go key={row.id} to={`tickets/${row.number}`} className="board-card">
-                <span className="number">#{row.number}</span> {plainText(row.title)}
+                <span className="number">#{row.number}</span> <bdi>{plainText(row.title)}</bdi>
                 <SealLine stations={stationsOfTicket(row, {}, seals.get(row.number))} />
               </Go>
             ))}

@@ -201,7 +201,9 @@ function Approve(props: {
     >
       <p className="small dimmed">{t('approve.text')}</p>
       <div className="promise">
-        <h2>{plainText(ticket.title)}</h2>
+        <h2>
+          <bdi>{plainText(ticket.title)}</bdi>
+        </h2>
         {ticket.description && <p className="prose">{plainText(ticket.description)}</p>}
         <Facts
           rows={[

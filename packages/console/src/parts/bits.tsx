@@ -6,6 +6,7 @@ import { SLACK_MS, now as serverNow } from '../app/clock.ts'
 import { exactTime, middle, relativeTime } from '../app/format.ts'
 import { useHere } from '../app/here.tsx'
 import { useMembers } from '../app/members.tsx'
+import { instanceName } from '../app/page-settings.ts'
 import { useSession } from '../app/session.tsx'
 import { Icon, type IconName } from './icons.tsx'
 import { plainText } from './plain-text.ts'
@@ -47,11 +48,10 @@ export function Mono({ value, keep = 6, label }: { value: string; keep?: number;
   )
 }
 
-/** What a row of a list is called: its number, then its name. Called, not mounted, and in two texts rather than four. */
+/** What a row of a list is called: its number, then its name, in the direction in which that was written. Called, not mounted. */
 export const numbered = (number: number, name: string): ReactNode => (
   <>
-    <span className="number">{`#${number}`}</span>
-    {` ${plainText(name)}`}
+    <span className="number">{`#${number}`}</span> <bdi>{plainText(name)}</bdi>
   </>
 )
 
@@ -207,7 +207,7 @@ export function Page(props: {
   const { title, name, state, stateWord, actions, children, above } = props
   useTabIcon(state, state === undefined ? undefined : iconOf(state))
   useEffect(() => {
-    document.title = `${name} · Writ`
+    document.title = `${name} · ${instanceName}`
   }, [name])
   return (
     <div className="page">

@@ -100,6 +100,8 @@ export function List<T extends { id: string; number?: number }>(props: {
     queryFn: ({ pageParam, signal }) => load(pageParam, signal),
     getNextPageParam: ({ next_cursor }: PageOfRows<T>) => next_cursor,
     refetchOnWindowFocus: false,
+    // Events are heard by the list that is shown: what happened since somebody looked at another is asked for, however short that was.
+    staleTime: 0,
     // Or each page that comes would be compared with all rows that are there.
     structuralSharing: false,
   })
