@@ -39,6 +39,7 @@ test('a large bundle is verified beside the page, with how far it came, and is s
   assert.equal(await page.getByText(/^(Verified|Does not verify)/).count(), 0)
 
   // Again, to its end; and one leaves in the middle of it without a trace.
+  const began = performance.now()
   await chooser.setInputFiles(zip)
   await page.getByText('Verified in this page, without asking the server.').waitFor({ timeout: 120_000 })
   await page
@@ -46,8 +47,10 @@ test('a large bundle is verified beside the page, with how far it came, and is s
     .or(page.getByText(`${ENTRIES} entries`))
     .first()
     .waitFor()
+  // Of the time that the verification took on this machine: in the page itself it would be nearly all of it.
+  const took = performance.now() - began
   const longest = Number(await page.evaluate('window.longest ?? 0'))
-  assert.ok(longest < 1_000, `the page stood still for ${longest} ms`)
+  assert.ok(longest < took / 4, `the page stood still for ${longest} of ${Math.round(took)} ms`)
   await chooser.setInputFiles(zip)
   await page.getByText(/^Files: /).waitFor()
   await tab.open('default/tickets')
