@@ -85,11 +85,11 @@ hashed() { # lines, of which each writes the next file, called by its number $i;
   for part in "$tmp/part."*; do
     [ -s "$part" ] || continue
     (
-      cd "$tree" && i=0 files=
+      cd "$tree" && i=0
       . "$part"
-      while [ "$i" -gt 0 ]; do files="$i $files" && i=$((i - 1)); done
-      # shellcheck disable=SC2086
-      [ -z "$files" ] || openssl dgst -sha256 -binary $files
+      files=$i i=0
+      while [ "$i" -lt "$files" ]; do i=$((i + 1)) && echo "$i"; done >"$tmp/files"
+      [ ! -s "$tmp/files" ] || xargs openssl dgst -sha256 -binary <"$tmp/files"
     )
     : >"$part"
   done >"$tmp/level"
@@ -166,27 +166,24 @@ leaves() { sed "s/'/'\\\\''/g;s/.*/printf '\\\\000%s' '&' >\$((i+=1))/" | hashed
 # nothing is said of nodes, all leaves are here, and where they stand need not be.
 climb() {
   level=0 last=$((size - 1))
-  while [ "$last" -gt 0 ]; do
-    # The last of an odd number goes up as it is.
-    : >"$tree/alone"
+  while octal <"$tmp/level" | paste -d ' ' "$tmp/places" - >"$tmp/known" && [ "$last" -gt 0 ]; do
     if [ -s "$tmp/nodes_said" ]; then
-      # Of the leaves of $tmp/places, in their order, what is above them, in the order of the tree. A node that was computed and that a proof
-      # tells of is the same; each has its neighbour, but for the last of an odd number.
-      { od -An -v -to1 "$tmp/level" && sed -n "s/^$level //p" "$tmp/nodes_said"; } |
-        jq -nRr --argjson width $((1 << level)) --argjson last "$last" --slurpfile places "$tmp/places" '
-          (if $width == 1 then $places else [$places[] / $width | floor] | unique end) as $places |
-          [inputs] | [.[] | select(startswith(" "))] as $half | [.[] | select(startswith(" ") | not)] as $told |
-          if $half | length != 2 * ($places | length) then error("not a tree") else . end |
-          [range($places | length) as $i | [$places[$i], ($half[2 * $i] + $half[2 * $i + 1] | [split(" ")[] | select(. != "") | "\\\(.)"] | add)]] +
-          [$told[] | split(" ") | [(.[0] | tonumber), .[1]]] | unique | group_by(.[0] / 2 | floor)[] | map(.[0]) as $at | map(.[1]) as $hashes |
-          if $at[0] % 2 == 0 and $at == [$at[0], $at[0] + 1] then "printf \u0027\\001\($hashes | add)\u0027 >$((i+=1))"
-          elif $at == [$last] and $last % 2 == 0 then "printf \u0027\($hashes[0])\u0027 >alone" else error("not a tree") end' \
-          >"$tmp/above" 2>/dev/null || return 1
+      sed -n "s/^$level //p" "$tmp/nodes_said" >"$tmp/beside"
+      # A node that was computed and that a proof tells of is the same; each has its neighbour, but for the last of an odd number.
+      cat "$tmp/known" "$tmp/beside" | sort -u | jq -nRr --argjson last "$last" '[inputs | split(" ") | {place: (.[0] | tonumber), hash: .[1]}] |
+        group_by(.place / 2 | floor)[] | (.[0].place / 2 | floor) as $above |
+        if map(.place) == [2 * $above, 2 * $above + 1] then "\($above) \(.[0].hash)\(.[1].hash)"
+        elif map(.place) == [$last] and $last % 2 == 0 then "\($above) \(.[0].hash)" else error("not a tree") end' >"$tmp/above" 2>/dev/null || return 1
+      cut -d ' ' -f 1 "$tmp/above" >"$tmp/places"
+      cut -d ' ' -f 2 "$tmp/above" >"$tmp/below"
     else
-      octal <"$tmp/level" | sed -e '$!N' -e "s/\(.*\)\n\(.*\)/printf '\\\\001\1\2' >\$((i+=1))/" -e t -e "s/.*/printf '&' >alone/" >"$tmp/above"
+      cut -d ' ' -f 2 "$tmp/known" | sed '$!N;s/\n//' >"$tmp/below"
     fi
-    hashed <"$tmp/above"
-    [ ! -s "$tree/alone" ] || cat "$tree/alone" >>"$tmp/level"
+    # The last of an odd number goes up as it is, and is the last line.
+    alone=$(tail -n 1 "$tmp/below")
+    if [ ${#alone} -eq 128 ]; then sed '$d' "$tmp/below"; else alone= && cat "$tmp/below"; fi | sed "s/.*/printf '\\\\001&' >\$((i+=1))/" | hashed
+    # shellcheck disable=SC2059
+    [ ${#alone} -ne 128 ] || printf "$alone" >>"$tmp/level"
     level=$((level + 1)) last=$((last / 2))
   done
 }
@@ -684,12 +681,13 @@ jq -Rr --slurpfile bundle bundle.json --slurpfile said "$tmp/said" "$by_entry"' 
   elif ($said | has($entry)) and $said[$entry] != $sums[$id] then "\($entry): another file was recorded" else empty end' "$tmp/uploaded" >"$tmp/bad"
 [ ! -s "$tmp/bad" ] || fail "$(head -n 1 "$tmp/bad")"
 # What entries tell of, and what the manifest lists: the lines of both, of which the latter begin with a digest.
-jq -nRr --slurpfile bundle bundle.json '(reduce inputs as $line ({told: {}, listed: {}};
-    if $line | startswith("logs/") then .told[$line[($line | index(" ")) + 1:]] = true else .listed[$line[66:]] = $line[:64] end)) as $known |
+jq -nRr --slurpfile bundle bundle.json '[inputs] as $lines |
+  ([$lines[] | select(startswith("logs/")) | {key: .[index(" ") + 1:], value: true}] | from_entries) as $told |
+  ([$lines[] | select(startswith("logs/") | not) | {key: .[66:], value: .[:64]} | select(.key | startswith("artifacts/"))] | from_entries) as $listed |
   $bundle[0].artifacts[] | select(.path != null) |
-  if $known.told[.id] | not then "\(.path): no entry of the log tells of it"
-  elif $known.listed[.path] == null or (.path | startswith("artifacts/") | not) then "\(.path): it is not in the bundle"
-  elif $known.listed[.path] != .sha256 then "\(.path): not the file that was recorded" else empty end' "$tmp/uploaded" SHA256SUMS >"$tmp/bad"
+  if $told[.id] | not then "\(.path): no entry of the log tells of it"
+  elif $listed[.path] == null then "\(.path): it is not in the bundle"
+  elif $listed[.path] != .sha256 then "\(.path): not the file that was recorded" else empty end' "$tmp/uploaded" SHA256SUMS >"$tmp/bad"
 [ ! -s "$tmp/bad" ] || fail "$(head -n 1 "$tmp/bad")"
 jq -r '.artifacts[].path // empty' bundle.json | sort >"$tmp/paths"
 path=$(grep '^artifacts/' "$tmp/listed" | comm -23 - "$tmp/paths" | head -n 1)
