@@ -22,7 +22,7 @@ esac
 for tool in sha256sum ssh-keygen openssl jq; do
   command -v "$tool" >/dev/null || fail "$tool is not installed"
 done
-digest() { sha256sum <"$1" | cut -d ' ' -f 1; }
+digest() { sha256sum <"$1" | { read -r sum _ && echo "$sum"; }; }
 raw() { openssl base64 -d -A; }
 url64() { openssl base64 -A | tr '+/' '-_' | tr -d '='; }
 
@@ -80,14 +80,18 @@ mkdir "$tmp/raw" "$tmp/nodes"
 # has a folder of that kind.
 tree=$(mktemp -d /dev/shm/writ.XXXXXX 2>/dev/null) || tree=$(mktemp -d)
 trap 'rm -rf "$tmp" "$tree"' EXIT
-hashed() { # lines, of which each writes a file; leaves their SHA-256 in $tmp/level, 32 bytes each
-  rm -f "$tmp/part."*
+hashed() { # lines, of which each writes the next file, called by its number $i; leaves their SHA-256 in $tmp/level, 32 bytes each
   split -l 4096 -a 5 - "$tmp/part."
   for part in "$tmp/part."*; do
-    [ -e "$part" ] || continue
-    i=0 files=$(wc -l <"$part")
-    while [ "$i" -lt "$files" ]; do i=$((i + 1)) && echo "$i"; done >"$tmp/files"
-    (cd "$tree" && sh -c 'i=0; . "$1"' sh "$part" && xargs openssl dgst -sha256 -binary <"$tmp/files")
+    [ -s "$part" ] || continue
+    (
+      cd "$tree" && i=0
+      . "$part"
+      files=$i i=0
+      while [ "$i" -lt "$files" ]; do i=$((i + 1)) && echo "$i"; done >"$tmp/files"
+      [ ! -s "$tmp/files" ] || xargs openssl dgst -sha256 -binary <"$tmp/files"
+    )
+    : >"$part"
   done >"$tmp/level"
 }
 octal() { od -An -v -to1 | sed 'N;s/\n//;s/ *$//;s/ \{1,\}/\\/g'; } # 32 bytes a line, as printf takes them
@@ -372,29 +376,36 @@ for key in keys/attestation-*.pem; do
 done
 : >"$tmp/signed_by"
 count=0
-envelope() { # its file; leaves what was signed in $tmp/payload
+envelope() { # its file; leaves what was signed in the file that is named second
+  # The last line is what was signed, of any length; before it its type, and signatures after their number.
   jq -r 'def line: strings | select(contains("\n") | not); [(.payload, .payloadType) | line] as $of | [.signatures | arrays | .[] | objects | .sig | line] as $signed |
-    if ($of | length) != 2 or $signed == [] then error("no envelope") else $of[], $signed[] end' "$1" >"$tmp/said" 2>/dev/null || fail "$1: no envelope"
-  sed -n 1p "$tmp/said" | raw >"$tmp/payload"
-  type=$(sed -n 2p "$tmp/said")
-  { printf 'DSSEv1 %d %s %d ' "${#type}" "$type" "$(wc -c <"$tmp/payload")" && cat "$tmp/payload"; } >"$tmp/pae"
-  sed 1,2d "$tmp/said" >"$tmp/signatures"
-  while read -r signature; do
-    printf %s "$signature" | raw >"$tmp/sig"
-    for key in keys/attestation-*.pem; do
-      openssl dgst -sha256 -verify "$key" -signature "$tmp/sig" "$tmp/pae" >/dev/null 2>&1 && echo "$key" >>"$tmp/signed_by" && return 0
+    if ($of | length) != 2 or $signed == [] then error("no envelope") else $of[1], ($signed | length), $signed[], $of[0] end' "$1" >"$tmp/said" 2>/dev/null ||
+    fail "$1: no envelope"
+  tail -n 1 "$tmp/said" | raw >"$2"
+  {
+    IFS= read -r type && read -r signatures
+    { printf 'DSSEv1 %d %s %d ' "${#type}" "$type" "$(wc -c <"$2")" && cat "$2"; } >"$tmp/pae"
+    while [ "$signatures" -gt 0 ] && read -r signature; do
+      signatures=$((signatures - 1))
+      printf %s "$signature" | raw >"$tmp/sig"
+      for key in keys/attestation-*.pem; do
+        openssl dgst -sha256 -verify "$key" -signature "$tmp/sig" "$tmp/pae" >/dev/null 2>&1 && echo "$key" >>"$tmp/signed_by" && return 0
+      done
     done
-  done <"$tmp/signatures"
+  } <"$tmp/said"
   fail "$1: the signature is not valid"
 }
 for envelope in attestations/*; do
   [ -e "$envelope" ] || continue
-  echo "$envelope" | grep -qxE 'attestations/[0-9a-f]{64}\.dsse\.json' || fail "$envelope: no name of an attestation"
-  name=$(basename "$envelope" .dsse.json)
-  envelope "$envelope"
-  [ "$(digest "$tmp/payload")" = "$name" ] || fail "$envelope: not the payload that its name says"
+  name=${envelope#attestations/} name=${name%.dsse.json}
+  case $name in
+  *[!0-9a-f]*) good= ;;
+  *) [ ${#name} -eq 64 ] && [ "$envelope" = "attestations/$name.dsse.json" ] && good=1 || good= ;;
+  esac
+  [ -n "$good" ] || fail "$envelope: no name of an attestation"
+  envelope "$envelope" "$tmp/$name.statement"
+  [ "$(digest "$tmp/$name.statement")" = "$name" ] || fail "$envelope: not the payload that its name says"
   grep -qx "sha256:$name" "$tmp/named" || fail "$envelope: no entry of the log names it"
-  cp "$tmp/payload" "$tmp/$name.statement"
   count=$((count + 1))
 done
 while read -r one; do
@@ -455,12 +466,11 @@ signed() { # folder, id of the key, namespace
   dropped || fail "$key: the log does not say that this key was enrolled"
   echo "$key: enrolled in a log that was dropped; nothing here shows whose key it is: compare $value"
 }
-dropped() { # whether a log of the project tells that logs before it were dropped
-  told log.dropped | grep -q .
-}
 told() { # the entries of this type in logs of the project; how each of them begins was looked at above
   xargs grep -l "^{\"act\":\"$1\"," <"$tmp/ours" || true
 }
+told log.dropped >"$tmp/drops"
+dropped() { [ -s "$tmp/drops" ]; } # whether a log of the project tells that logs before it were dropped
 enrolled() { # id of the key; $fact and $value are what the log has to say of it
   for entry in $(told signing_key.enrolled); do
     jq -e --arg id "$1" '.act == "signing_key.enrolled" and .res == $id' "$entry" >/dev/null || continue
@@ -512,9 +522,8 @@ while read -r id; do
   [ -d "approvals/$id" ] || fail "approvals/$id: the person's signature is not here"
 done <"$tmp/approved"
 find approvals people -type f 2>/dev/null | sort | grep -xE '(people/[^/]+/key\.(json|pem|pub)|(approvals|people)/[^/]+/(approval\.json|statement\.json(\.sig)?|clientData\.json|authData\.bin|sig\.der))' >"$tmp/strays" || true
-while read -r file; do
-  grep -qxF -e "$file" "$tmp/bound" || fail "$file: no approval that is here needs it"
-done <"$tmp/strays"
+file=$(sort -u "$tmp/bound" | comm -23 "$tmp/strays" - | head -n 1)
+[ -z "$file" ] || fail "$file: no approval that is here needs it"
 echo "approvals signed by people: $count"
 
 # 5. The events of a run are numbered: of those between the first and the last that are here, none was left out.
@@ -546,7 +555,7 @@ xargs jq -r 'select(.act | test("^(evidence.exported|artifact.uploaded|run.creat
 said "$tmp/numbered" '.details | objects | .number'
 jq -Rr --slurpfile bundle bundle.json --slurpfile said "$tmp/said" "$by_entry"' ([$bundle[0] | .subject, .artifacts[]] |
     map({key: .id, value: .number}) | from_entries) as $numbers | split(" ") as [$entry, $id] |
-  select($said[$entry] != null and $said[$entry] != $numbers[$id])' "$tmp/numbered" >"$tmp/left"
+  select($numbers[$id] != null and $said[$entry] != null and $said[$entry] != $numbers[$id])' "$tmp/numbered" >"$tmp/left"
 while read -r entry id; do
   payload=${entry%/entries/*}/payloads/${entry##*/}
   number=$(grep -F -e "$id " "$tmp/numbers" | cut -d ' ' -f 2)
@@ -646,7 +655,7 @@ for folder in tasks/*/; do
     */input.json) named=.input_sha256 ;;
     */result.json) named=.output_sha256 ;;
     */provenance.dsse.json)
-      envelope "$file"
+      envelope "$file" "$tmp/payload"
       jq -e --arg sum "$(jq -r .output_sha256 "$folder/journal.json")" --arg journal "$journal" \
         '.subject[0].digest.sha256 == $sum and .predicate.runDetails.byproducts[0].digest.sha256 == $journal' \
         "$tmp/payload" >/dev/null || fail "$file: of another result"
@@ -671,17 +680,18 @@ jq -Rr --slurpfile bundle bundle.json --slurpfile said "$tmp/said" "$by_entry"' 
   if $sums[$id] == null then "\($entry): bundle.json does not say what became of the file"
   elif ($said | has($entry)) and $said[$entry] != $sums[$id] then "\($entry): another file was recorded" else empty end' "$tmp/uploaded" >"$tmp/bad"
 [ ! -s "$tmp/bad" ] || fail "$(head -n 1 "$tmp/bad")"
-jq -r '.artifacts[] | select(.path != null) | "\(.id) \(.sha256) \(.path)"' bundle.json >"$tmp/artifacts"
-while read -r id sum path; do
-  grep -qF -e " $id" "$tmp/uploaded" || fail "$path: no entry of the log tells of it"
-  grep -qxF -e "$path" "$tmp/listed" && [ "${path#artifacts/}" != "$path" ] || fail "$path: it is not in the bundle"
-  grep -qxF -e "$sum  $path" SHA256SUMS || fail "$path: not the file that was recorded"
-done <"$tmp/artifacts"
-jq -r '.artifacts[].path // empty' bundle.json >"$tmp/paths"
-find artifacts -type f 2>/dev/null | sort >"$tmp/there"
-while read -r path; do
-  grep -qxF -e "$path" "$tmp/paths" || fail "$path: bundle.json does not describe it"
-done <"$tmp/there"
+# What entries tell of, and what the manifest lists: the lines of both, of which the latter begin with a digest.
+jq -nRr --slurpfile bundle bundle.json '[inputs] as $lines |
+  ([$lines[] | select(startswith("logs/")) | {key: .[index(" ") + 1:], value: true}] | from_entries) as $told |
+  ([$lines[] | select(startswith("logs/") | not) | {key: .[66:], value: .[:64]} | select(.key | startswith("artifacts/"))] | from_entries) as $listed |
+  $bundle[0].artifacts[] | select(.path != null) |
+  if $told[.id] | not then "\(.path): no entry of the log tells of it"
+  elif $listed[.path] == null then "\(.path): it is not in the bundle"
+  elif $listed[.path] != .sha256 then "\(.path): not the file that was recorded" else empty end' "$tmp/uploaded" SHA256SUMS >"$tmp/bad"
+[ ! -s "$tmp/bad" ] || fail "$(head -n 1 "$tmp/bad")"
+jq -r '.artifacts[].path // empty' bundle.json | sort >"$tmp/paths"
+path=$(grep '^artifacts/' "$tmp/listed" | comm -23 - "$tmp/paths" | head -n 1)
+[ -z "$path" ] || fail "$path: bundle.json does not describe it"
 jq -r '.artifacts[] | select(.path == null) | "\(.id) \(.number) \(.left_out)"' bundle.json >"$tmp/gone"
 entries | jq -r 'select(.act | startswith("artifact.")) | "\(.act) \(.res)"' >"$tmp/told"
 while read -r id number why; do
@@ -695,7 +705,7 @@ while read -r id number why; do
   esac
   echo "artifact $number: $why"
 done <"$tmp/gone"
-echo "files of evidence: $(wc -l <"$tmp/artifacts" | tr -d ' ')"
+echo "files of evidence: $(wc -l <"$tmp/paths" | tr -d ' ')"
 
 # 9. Records for people: the ticket in a version that an entry names, rules and findings of a check as they were attested.
 count=0
